@@ -1,0 +1,1 @@
+"""Entry points: HTTP, worker, command line, settings, composition root, supervisor."""

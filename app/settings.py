@@ -1,0 +1,77 @@
+"""Settings: one class, read from the environment (`JEVONS_…`), `.env` and `jevons.toml`, in that order of weight."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+def default_data_dir() -> Path:
+    """Where embedded servers keep their data: `/var/lib/jevons` for root, else the user's data directory.
+
+    Root's own home is closed to the unprivileged user that PostgreSQL must run as.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/lib/jevons")
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "jevons"
+
+
+class Settings(BaseSettings):
+    """Every setting of the product. The table in docs/settings.md is checked against this class."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="JEVONS_", env_file=".env", toml_file="jevons.toml", extra="ignore", validate_default=True
+    )
+
+    database_url: SecretStr | None = Field(
+        default=None, description="PostgreSQL to use; unset: an embedded one is started."
+    )
+    redis_url: SecretStr | None = Field(
+        default=None, description="Redis or Valkey to use; unset: an embedded one is started."
+    )
+    data_dir: Path = Field(default_factory=default_data_dir, description="Data of the embedded servers, keys, locks.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=4318, description="HTTP: collector, API and UI.")
+    grpc_port: int = Field(default=4317, description="OTLP over gRPC.")
+    workers: int = Field(default=1, ge=1, description="Celery worker processes.")
+    auth: Literal["auto", "required", "off"] = Field(
+        default="auto", description="auto: open on loopback, required elsewhere; required: keys and logins; off: open."
+    )
+    capture_content: Literal["drop", "keep"] = Field(
+        default="drop", description="Whether prompts, completions and tool arguments are stored."
+    )
+    currency: str = Field(default="USD", description="Reporting currency.")
+    timezone: str = Field(default="UTC", description="Zone of charts and budgets; close and exports are UTC.")
+    retention_days: int = Field(
+        default=400, ge=1, description="Days that spans are kept; never dropped before their close."
+    )
+    max_body_bytes: int = Field(default=64 * 2**20, description="Largest OTLP body, compressed or inflated.")
+    max_queue_bytes: int = Field(
+        default=256 * 2**20, description="Decoded spans waiting for commit before 503 is answered."
+    )
+    max_span_age_days: int = Field(default=400, description="Older spans are rejected by the network collector.")
+    max_span_future_minutes: int = Field(default=60, description="Spans further in the future are rejected.")
+    allow_private_webhooks: bool = Field(False, description="Whether webhooks may go to private addresses.")
+    log_level: str = Field(default="INFO", description="Level of the logs on standard error.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then `.env`, then `jevons.toml`."""
+        return (init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls))
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

@@ -1,0 +1,1 @@
+"""Worker tasks: order of work, retries, transactions."""

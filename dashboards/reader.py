@@ -1,0 +1,54 @@
+"""What the pages need to know, as a Protocol; `app.wiring` hands in the reader that answers it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from models.core.queries import CallPage, CallQuery, CostQuery, Costs, Project, Status, TraceTree
+
+
+class Reader(Protocol):
+    """Read-only answers. Each call opens and closes its own transaction."""
+
+    def projects(self) -> Sequence[Project]:
+        """Every project the viewer may see, the default one first."""
+        ...
+
+    def status(self) -> Status:
+        """Freshness of the figures."""
+        ...
+
+    def costs(self, query: CostQuery) -> Costs:
+        """Sums of cost and tokens per group; totals do not depend on the grouping."""
+        ...
+
+    def calls(self, query: CallQuery) -> CallPage:
+        """Billable calls, newest first."""
+        ...
+
+    def trace(self, project_id: int, trace_id: bytes) -> TraceTree | None:
+        """The span tree of one trace with self and inclusive cost, or None."""
+        ...
+
+    def recent_traces(self, project_id: int, start: datetime, end: datetime, limit: int) -> Sequence[TraceTree]:
+        """The costliest traces of the period without their spans, for pickers."""
+        ...
+
+
+_reader: Reader | None = None
+
+
+def use_reader(reader: Reader) -> None:
+    """Hand the reader to the pages; called once by the composition root."""
+    global _reader
+    _reader = reader
+
+
+def current_reader() -> Reader:
+    """The reader in force.
+
+    Raises   RuntimeError when no composition root has handed one in.
+    """
+    if _reader is None:
+        raise RuntimeError("no reader: dashboards.reader.use_reader() must be called before a page is drawn")
+    return _reader

@@ -1,0 +1,1 @@
+"""Alembic migrations; they run as the role jevons_owner."""

@@ -1,0 +1,1 @@
+"""Words, units, money, frames, faults. Imports no I/O library."""

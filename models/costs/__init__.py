@@ -1,0 +1,1 @@
+"""Every arithmetic step from count to cost, as pure functions. No I/O, no clock."""

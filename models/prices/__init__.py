@@ -1,0 +1,1 @@
+"""Dated price data and the hardware catalogue, with their sources."""

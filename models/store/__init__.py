@@ -1,0 +1,1 @@
+"""The only place that speaks SQL. The caller owns the transaction."""
