@@ -27,12 +27,8 @@ class Settings(BaseSettings):
         env_prefix="JEVONS_", env_file=".env", toml_file="jevons.toml", extra="ignore", validate_default=True
     )
 
-    database_url: SecretStr | None = Field(
-        default=None, description="PostgreSQL to use; unset: an embedded one is started."
-    )
-    redis_url: SecretStr | None = Field(
-        default=None, description="Redis or Valkey to use; unset: an embedded one is started."
-    )
+    database_url: SecretStr | None = Field(default=None, description="PostgreSQL; unset: an embedded one is started.")
+    redis_url: SecretStr | None = Field(default=None, description="Redis or Valkey; unset: an embedded one is started.")
     data_dir: Path = Field(default_factory=default_data_dir, description="Data of the embedded servers, keys, locks.")
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=4318, description="HTTP: collector, API and UI.")
@@ -46,16 +42,12 @@ class Settings(BaseSettings):
     )
     currency: str = Field(default="USD", description="Reporting currency.")
     timezone: str = Field(default="UTC", description="Zone of charts and budgets; close and exports are UTC.")
-    retention_days: int = Field(
-        default=400, ge=1, description="Days that spans are kept; never dropped before their close."
-    )
+    retention_days: int = Field(default=400, ge=1, description="Days that spans are kept, at least until their close.")
     max_body_bytes: int = Field(default=64 * 2**20, description="Largest OTLP body, compressed or inflated.")
-    max_queue_bytes: int = Field(
-        default=256 * 2**20, description="Decoded spans waiting for commit before 503 is answered."
-    )
+    max_queue_bytes: int = Field(default=256 * 2**20, description="Bytes waiting for commit before 503 is answered.")
     max_span_age_days: int = Field(default=400, description="Older spans are rejected by the network collector.")
     max_span_future_minutes: int = Field(default=60, description="Spans further in the future are rejected.")
-    allow_private_webhooks: bool = Field(False, description="Whether webhooks may go to private addresses.")
+    allow_private_webhooks: bool = Field(default=False, description="Whether webhooks may go to private addresses.")
     log_level: str = Field(default="INFO", description="Level of the logs on standard error.")
 
     @classmethod
