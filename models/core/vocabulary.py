@@ -122,3 +122,10 @@ WIDE_DIMENSIONS: tuple[str, ...] = ("task", "session", "user")
 
 DIMENSIONS: tuple[str, ...] = (*NARROW_DIMENSIONS, *WIDE_DIMENSIONS, "bucket")
 """Every dimension `group_by` takes, besides `tag:KEY`."""
+
+
+class PriceKind(StrEnum):
+    """Whose price a rate is: the provider's published one, or one agreed with this customer."""
+
+    LIST = "list"
+    CONTRACT = "contract"
