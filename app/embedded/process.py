@@ -84,8 +84,8 @@ def server_dir(data_dir: Path, name: str, who: Identity) -> Path:
     closed = _closed_to(home, who)
     if closed is not None:
         raise EmbeddedServerError(
-            f"root's servers run as the user {who.name}, who cannot pass {closed} to reach {home}. Choose a directory that "
-            "every user can reach (--data-dir /var/lib/jevons), or start Jevons as an ordinary user."
+            f"root's servers run as the user {who.name}, who cannot pass {closed} to reach {home}. Choose a directory "
+            "that every user can reach (--data-dir /var/lib/jevons), or start Jevons as an ordinary user."
         )
     return home
 

@@ -1,0 +1,36 @@
+"""Connections: every one takes its role on connect, so that no statement runs with the login's own rights."""
+
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url
+
+APP_ROLE = "jevons_app"
+OWNER_ROLE = "jevons_owner"
+
+
+def normalised_url(url: str) -> str:
+    """The address with the driver we ship (psycopg 3), however its scheme is written."""
+    parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+def make_engine(url: str, *, role: str | None = APP_ROLE, pool_size: int = 5, max_overflow: int = 5) -> Engine:
+    """A pool of connections in UTC that have set `role`; None keeps the login's (migrations, before roles exist)."""
+    engine = create_engine(
+        normalised_url(url),
+        pool_size=pool_size,
+        max_overflow=max_overflow,
+        # A server that restarted must not cost the next request an error.
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 10, "application_name": "jevons"},
+    )
+
+    @event.listens_for(engine, "connect")
+    def take_role(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET TIME ZONE 'UTC'")
+            if role is not None:
+                cursor.execute(f"SET ROLE {role}")
+        connection.commit()
+
+    return engine
