@@ -14,7 +14,7 @@ def default_data_dir() -> Path:
 
     Root's own home is closed to the unprivileged user that PostgreSQL must run as.
     """
-    if os.geteuid() == 0:
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib/jevons")
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(base) / "jevons"
@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, description="Celery worker processes.")
     auth: Literal["auto", "required", "off"] = Field(
         default="auto", description="auto: open on loopback, required elsewhere; required: keys and logins; off: open."
+    )
+    secret_key: SecretStr | None = Field(
+        default=None, description="Signs login sessions; unset: a random one is kept in the data directory."
     )
     capture_content: Literal["drop", "keep"] = Field(
         default="drop", description="Whether prompts, completions and tool arguments are stored."
