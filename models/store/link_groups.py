@@ -1,0 +1,79 @@
+"""Traces to derive: claiming dirty ones, and the group of traces that must be derived as a whole."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, text
+
+Claim = tuple[int, bytes, int]
+"""(project, trace id, version) of one dirty mark."""
+
+
+def claim_dirty_traces(connection: Connection, limit: int, project_id: int | None = None) -> list[Claim]:
+    """Take up to `limit` dirty marks that no other transaction holds; of every project unless one is given.
+
+    They stay claimed until the transaction ends. One trace may have several marks.
+    """
+    rows = connection.execute(
+        text(
+            "select project_id, trace_id, version from dirty_traces "
+            "where (cast(:project_id as integer) is null or project_id = :project_id) "
+            "limit :limit for update skip locked"
+        ),
+        {"limit": limit, "project_id": project_id},
+    )
+    return [(row.project_id, bytes(row.trace_id), row.version) for row in rows]
+
+
+def clear_dirty(connection: Connection, claimed: Sequence[Claim]) -> int:
+    """Delete exactly the marks that were claimed; a mark made since then stays. Returns how many went."""
+    if not claimed:
+        return 0
+    return connection.execute(
+        text(
+            "delete from dirty_traces d using unnest(cast(:projects as integer[]), cast(:traces as bytea[]), "
+            "cast(:versions as bigint[])) as c (project_id, trace_id, version) "
+            "where d.project_id = c.project_id and d.trace_id = c.trace_id and d.version = c.version"
+        ),
+        {
+            "projects": [claim[0] for claim in claimed],
+            "traces": [claim[1] for claim in claimed],
+            "versions": [claim[2] for claim in claimed],
+        },
+    ).rowcount
+
+
+_CLOSURE = text("""
+with recursive tied (trace_id) as (
+    select unnest(cast(:trace_ids as bytea[]))
+    union
+    select other.trace_id from tied
+    join trace_links mine on mine.project_id = :project_id and mine.trace_id = tied.trace_id
+    join trace_links other on other.project_id = mine.project_id and other.link_id = mine.link_id
+)
+select trace_id from tied
+""")
+_LOCK = text("""
+select pg_advisory_xact_lock(key) from (
+    select distinct hashtextextended(encode(trace_id, 'hex'), :project_id) as key
+    from unnest(cast(:trace_ids as bytea[])) as wanted (trace_id) order by key
+) keys
+""")
+
+
+def link_group(connection: Connection, project_id: int, trace_ids: Iterable[bytes]) -> set[bytes]:
+    """These traces and all that are tied to them by shared link ids, locked until the transaction ends.
+
+    Locks are taken in one order for everyone, so groups that overlap wait for one another. Where a link arrived
+    while waiting, the group is read and locked again; should that meet another transaction doing the same, the
+    database ends one of them with a deadlock error, and the task is retried.
+    Call it once for all traces of a task: locks of a second call would be out of order.
+    """
+    group = set(trace_ids)
+    locked: set[bytes] = set()
+    while True:
+        rows = connection.execute(_CLOSURE, {"project_id": project_id, "trace_ids": sorted(group)})
+        group = {bytes(trace_id) for trace_id in rows.scalars()}
+        if group <= locked:
+            return group
+        connection.execute(_LOCK, {"project_id": project_id, "trace_ids": sorted(group - locked)})
+        locked |= group
