@@ -56,7 +56,7 @@ def connect() -> Celery:
     broker = wiring.current().broker_url
     if broker is None:
         raise JevonsError("no broker is known. Set JEVONS_REDIS_URL, or start an instance with `jevons up`.")
-    celery.conf.broker_url = broker
+    celery.conf.update(broker_url=broker)
     return celery
 
 
