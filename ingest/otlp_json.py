@@ -89,19 +89,19 @@ def _span(span: dict[str, Any], source: Source, reader: AttributeReader, window:
         trace_id=trace_id,
         span_id=span_id,
         parent_span_id=parent_of(_id(span, "parentSpanId")),
-        name=_text(span, "name"),
+        name=reader.name(_text(span, "name")),
         start_ns=start_ns,
         end_ns=end_ns,
         kind=_enum(span, "kind", "SPAN_KIND_", _KINDS),
         status=STATUSES.get(_enum(status, "code", "STATUS_CODE_", _STATUS_CODES), "unset"),
-        status_message=_text(status, "message") or None,
+        status_message=reader.fault(_text(status, "message")),
         scope_name=source.scope_name,
         scope_version=source.scope_version,
         resource=source.resource,
         attributes=attributes_of(span, reader),
         events=tuple(
             {
-                "name": _text(event, "name"),
+                "name": reader.name(_text(event, "name")),
                 "time_ns": _int(event, "timeUnixNano"),
                 "attributes": attributes_of(event, reader),
             }
@@ -127,7 +127,7 @@ def _log(record: dict[str, Any], source: Source, reader: AttributeReader, window
     return log_span(
         source,
         name=_text(record, "eventName"),
-        body=reader.reduced_body(_value(body, "body")) if body else None,
+        body=reader.body(_value(body, "body")) if body else None,
         time_ns=_int(record, "timeUnixNano") or _int(record, "observedTimeUnixNano"),
         trace_id=_id(record, "traceId"),
         span_id=_id(record, "spanId"),
@@ -249,13 +249,8 @@ def _source(resource: dict[str, Any], fault: Unreadable | None, scoped: Any) -> 
 
 def attributes_of(holder: dict[str, Any], reader: AttributeReader) -> dict[str, Any]:
     """The attributes of a span, event, point, record or resource; the last of two equal keys counts."""
-    attributes: dict[str, Any] = {}
-    for pair in _objects(holder, "attributes"):
-        key = _text(pair, "key")
-        value = _value(pair.get("value"), key)
-        key, value = reader.reduced(key, value)
-        attributes[key] = value
-    return attributes
+    named = [(_text(pair, "key"), pair.get("value")) for pair in _objects(holder, "attributes")]
+    return reader.read_pairs([(key, _value(value, key)) for key, value in named])
 
 
 def _value(value: Any, key: str, depth: int = 0) -> Any:

@@ -73,12 +73,12 @@ def _span(span: Any, source: Source, reader: AttributeReader, window: Window) ->
         trace_id=trace_id,
         span_id=span_id,
         parent_span_id=parent_of(span.parent_span_id),
-        name=text_of(span.name, "the span's name"),
+        name=reader.name(text_of(span.name, "the span's name")),
         start_ns=start_ns,
         end_ns=end_ns,
         kind=span.kind,
         status="unset" if status is None else STATUSES.get(status.code, "unset"),
-        status_message=None if status is None else text_of(status.message, "the status message") or None,
+        status_message=None if status is None else reader.fault(text_of(status.message, "the status message")),
         scope_name=source.scope_name,
         scope_version=source.scope_version,
         resource=source.resource,
@@ -90,7 +90,7 @@ def _span(span: Any, source: Source, reader: AttributeReader, window: Window) ->
 
 def _event(event: Any, reader: AttributeReader) -> dict[str, Any]:
     return {
-        "name": text_of(event.name, "an event's name"),
+        "name": reader.name(text_of(event.name, "an event's name")),
         "time_ns": event.time,
         "attributes": reader.read(event.attributes),
     }
@@ -116,7 +116,7 @@ def _log(record: Any, source: Source, reader: AttributeReader, window: Window) -
     return log_span(
         source,
         name=text_of(record.event_name, "the event name"),
-        body=reader.reduced_body(any_value(record.body, "body")) if record.HasField("body") else None,
+        body=reader.body(any_value(record.body, "body")) if record.HasField("body") else None,
         time_ns=record.time or record.observed,
         trace_id=record.trace_id,
         span_id=record.span_id,

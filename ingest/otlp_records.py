@@ -1,5 +1,6 @@
 """What every encoding shares: checks of ids and times, and records of each signal as spans."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -16,6 +17,9 @@ MAX_BACKWARDS_NS = NS_PER_SECOND
 """A clock that is set while a span runs may end it a little before its start; more than this is a fault."""
 STATUSES = {0: "unset", 1: "ok", 2: "error"}
 TEMPORALITIES = {1: "delta", 2: "cumulative"}
+# `claude_code.user_prompt`; a single plain word may be a prompt.
+_EVENT_NAME = re.compile(r"[A-Za-z0-9]+(?:[._/-][A-Za-z0-9]+)+")
+MAX_EVENT_NAME = 80
 NO_SPAN_ID = bytes(8)
 NO_TRACE_ID = bytes(16)
 
@@ -110,7 +114,7 @@ def log_span(
 
     It keeps its trace id, and the span it was written in becomes its parent. Its own span id, and the trace id
     where it has none, are derived from its content, so that a redelivered record is recognised. Its name is the
-    event name, else a body that is one short line without spaces; any other text of the body is left out.
+    event name, else a body that looks like one; any other text of the body is left out.
     """
     start_ns, end_ns = check_times(time_ns, time_ns, window)
     parent = parent_of(span_id)
@@ -201,4 +205,4 @@ def _text(value: Any) -> str:
 
 def _is_word(body: str) -> bool:
     """Whether a log body is an event's name rather than prose."""
-    return 0 < len(body) <= 80 and not any(character.isspace() for character in body) and body[0] not in "{["
+    return len(body) <= MAX_EVENT_NAME and _EVENT_NAME.fullmatch(body) is not None

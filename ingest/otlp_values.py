@@ -3,11 +3,12 @@
 import base64
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from ingest.redaction import Redactor
 from ingest.wire import KeyValue
 
 MAX_INT = 2**63 - 1
@@ -16,9 +17,8 @@ LOG_BODY = "log.body"
 MAX_DEPTH = 32
 """Nesting of an attribute value; deeper ones are refused before they exhaust the stack."""
 
-Pair = tuple[str, Any]
-Reduce = Callable[[str, Any], Pair]
-"""Redaction of one attribute: (key, value) → (key, what may be kept)."""
+Pair = tuple[str | None, Any]
+"""Key and value of an attribute; no key where nothing of it may be kept."""
 
 
 class Unreadable(Exception):
@@ -117,15 +117,18 @@ class AttributeReader(dict[bytes, Pair]):
     """Raw `KeyValue` bytes → (key, value), read once and remembered: agents repeat most of their attributes.
 
     A mapping whose missing entries are decoded on the way; `dict(map(reader.__getitem__, raws))` therefore runs
-    in C for everything seen before. Entries are shared between spans: treat values as immutable.
+    in C for everything seen before. Entries are shared between spans: treat values as immutable. A reader serves
+    one thread.
     Raises   Unreadable from a lookup whose bytes cannot be taken.
     """
 
-    def __init__(self, reduce: Reduce | None = None, max_entries: int = 50_000, max_entry_bytes: int = 256) -> None:
+    def __init__(self, redactor: Redactor | None = None, max_entries: int = 50_000, max_entry_bytes: int = 256) -> None:
         super().__init__()
-        self._reduce = reduce
+        self._redactor = redactor
         self._max_entries = max_entries
         self._max_entry_bytes = max_entry_bytes
+        # What redaction adds beside the attribute at hand (hashes); such attributes are never remembered.
+        self._added: dict[str, Any] = {}
 
     def __missing__(self, raw: bytes) -> Pair:
         """Decode, reduce and remember one attribute."""
@@ -134,23 +137,60 @@ class AttributeReader(dict[bytes, Pair]):
         except DecodeError:
             raise Unreadable("an attribute is cut off or is no KeyValue") from None
         key = text_of(entry.key, "an attribute key")
-        pair = (key, any_value(entry.value, key))
-        if self._reduce is not None:
-            pair = self._reduce(*pair)
+        value = any_value(entry.value, key)
+        if self._redactor is None:
+            pair: Pair = (key, value)
+        else:
+            kept_key, kept, added = self._redactor(key, value)
+            pair = (kept_key, kept)
+            if added is not None:
+                self._added.update(added)
+                return pair
         if len(raw) <= self._max_entry_bytes:
             if len(self) >= self._max_entries:
                 self.clear()
             self[raw] = pair
         return pair
 
-    def reduced(self, key: str, value: Any) -> Pair:
-        """An attribute that came as JSON, reduced to what may be kept."""
-        return (key, value) if self._reduce is None else self._reduce(key, value)
-
-    def reduced_body(self, body: Any) -> Any:
-        """The body of a log record, reduced to what may be kept."""
-        return self.reduced(LOG_BODY, body)[1]
-
     def read(self, raws: Any) -> dict[str, Any]:
-        """Attributes of one record; the last of two equal keys counts."""
-        return dict(map(self.__getitem__, raws))
+        """Attributes of one record from raw bytes; the last of two equal keys counts."""
+        if self._added:
+            self._added.clear()
+        attributes: dict[Any, Any] = dict(map(self.__getitem__, raws))
+        return self._finished(attributes)
+
+    def read_pairs(self, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+        """Attributes of one record from keys and values."""
+        self._added.clear()
+        attributes: dict[Any, Any] = {}
+        for key, value in pairs:
+            kept_key, kept = key, value
+            if self._redactor is not None:
+                kept_key, kept, added = self._redactor(key, value)
+                if added is not None:
+                    self._added.update(added)
+            attributes[kept_key] = kept
+        return self._finished(attributes)
+
+    def _finished(self, attributes: dict[Any, Any]) -> dict[str, Any]:
+        attributes.pop(None, None)
+        if self._added:
+            attributes.update(self._added)
+            self._added.clear()
+        return attributes
+
+    def body(self, value: Any) -> Any:
+        """The body of a log record, reduced to what may be kept. A text is only ever taken for a name."""
+        if self._redactor is None or isinstance(value, str):
+            return value
+        return self._redactor(LOG_BODY, value)[1]
+
+    def name(self, text: str) -> str:
+        """A name, reduced to what may be kept."""
+        return text if self._redactor is None else self._redactor.name(text)
+
+    def fault(self, text: str) -> str | None:
+        """An error message, reduced to what may be kept."""
+        if not text:
+            return None
+        return text if self._redactor is None else self._redactor.fault(text)

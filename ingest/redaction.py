@@ -1,0 +1,368 @@
+"""Redaction: what may be kept of an attribute, decided before the dialect is known and without losing a count.
+
+Numbers, booleans, ids, models, tiers, names and usage objects stay; prompts, completions, tool arguments and
+results go. Tool arguments leave a keyed hash, so that a loop can be recognised without knowing what it says.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from ingest import json_text
+
+Reduced = tuple[str | None, Any, Mapping[str, Any] | None]
+"""Key (None: dropped), what is kept, and attributes to add."""
+
+MAX_IDENTIFIER = 200
+MAX_NAME = 120
+MAX_WORDS_OF_NAME = 4
+MAX_ITEMS = 64
+MAX_DEPTH = 12
+
+ARGUMENTS_HASH = "jevons.arguments_hash"
+ARGUMENTS_BYTES = "jevons.arguments_bytes"
+INPUT_HASH = "jevons.input_hash"
+
+_WORD = re.compile(r"[^a-zA-Z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
+_INDEX = re.compile(r"(\.\d+)+$")
+_SPACE = re.compile(r"\s")
+# Text that holds none of these has nothing to keep, and need not be parsed.
+_COUNTS = re.compile(r"sage|[tT]oken|[cC]ost|[iI]d\b|[mM]odel|[tT]ier|reason|name")
+_PAIRS = re.compile(r"\b[A-Za-z_.]*[tT]okens?[A-Za-z_.]*['\"]?\s*[=:]\s*\d+")
+_USAGE_CALL = re.compile(r"\busage=\w*Usage\(")
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+_FAULT = re.compile(r"\b(?:[A-Z]\w*(?:Error|Exception|Timeout)|\w+_error|(?:[Ee]rror code|status|http)[: =]*\d{3})\b")
+
+# Last words of keys. Prose: text is dropped, JSON is reduced. Gone: dropped whatever it holds.
+_PROSE = frozenset(
+    [
+        "input",
+        "output",
+        "value",
+        "message",
+        "messages",
+        "prompt",
+        "prompts",
+        "completion",
+        "completions",
+        "response",
+        "request",
+        "question",
+        "answer",
+        "query",
+        "text",
+        "content",
+        "contents",
+        "reasoning",
+        "thinking",
+        "thought",
+        "result",
+        "results",
+        "body",
+        "data",
+        "events",
+        "event",
+        "choices",
+        "history",
+        "context",
+        "preview",
+        "title",
+        "transcript",
+        "parameters",
+    ]
+)
+_GONE = frozenset(
+    [
+        "instructions",
+        "definitions",
+        "description",
+        "descriptions",
+        "schema",
+        "vector",
+        "backstory",
+        "goal",
+        "stacktrace",
+        "msg",
+        "template",
+        "tools",
+        "functions",
+        "command",
+        "commands",
+        "args",
+        "arguments",
+        "argument",
+        "argv",
+        "statement",
+        "blob",
+        "screenshot",
+        "image",
+        "audio",
+        "diff",
+        "patch",
+        "snippet",
+        "password",
+        "secret",
+        "authorization",
+        "cookie",
+        "email",
+    ]
+)
+_GONE_KEYS = frozenset(
+    (
+        "gen_ai.input.messages",
+        "gen_ai.system_instructions",
+        "process.command_line",
+        "process.command_args",
+        "db.query.text",
+        "ai.prompt.messages",
+        "final_result",
+        "tool_response",
+        "file_path",
+    )
+)
+_ARGUMENT_KEYS = frozenset(
+    (
+        "gen_ai.tool.call.arguments",
+        "gen_ai.tool.args",
+        "gen_ai.tool.arguments",
+        "ai.toolCall.args",
+        "ai.toolCall.input",
+        "tool_arguments",
+        "arguments",
+        "tool.parameters",
+        "tool_input",
+        "tool_parameters",
+        "function_args",
+        "tool.arguments",
+        "mcp.tool.arguments",
+    )
+)
+_INPUT_KEYS = frozenset(
+    ("input.value", "gen_ai.input.messages", "traceloop.entity.input", "gen_ai.task.input", "ai.prompt.messages")
+)
+# Strings inside JSON are kept under keys that end in these words, when they are identifiers.
+_IDENTIFIERS = frozenset(
+    [
+        "id",
+        "ids",
+        "model",
+        "models",
+        "type",
+        "types",
+        "tier",
+        "reason",
+        "reasons",
+        "role",
+        "status",
+        "code",
+        "provider",
+        "region",
+        "fingerprint",
+        "effort",
+        "modality",
+        "mode",
+        "kind",
+        "currency",
+        "object",
+        "node",
+        "version",
+        "alias",
+        "integration",
+        "checkpoint",
+        "ns",
+        "thread",
+        "session",
+        "user",
+        "team",
+    ]
+)
+_NAMES = frozenset(["name", "names", "model", "agent", "agents", "tag", "tags", "label", "labels"])
+# Below these keys of JSON there are only arguments and answers.
+_BELOW_GONE = frozenset(
+    ["arguments", "args", "input", "inputs", "parameters", "properties", "input_schema", "json_schema", "tools"]
+)
+_USAGE = re.compile(r"usage|token|cost", re.IGNORECASE)
+_ATTRIBUTION = re.compile(r"metadata|association\.properties|(^|[._])tags?($|[._])|baggage", re.IGNORECASE)
+
+
+class Redactor:
+    """Reduces one attribute at a time; the same input always leaves the same output.
+
+    Raises   nothing: what it does not understand is dropped.
+    """
+
+    def __init__(self, key: bytes, *, keep_content: bool = False) -> None:
+        """`key` belongs to the installation: without it a hash of arguments cannot be guessed from outside."""
+        self._key = key
+        self._keep = keep_content
+
+    def __call__(self, key: str, value: Any) -> Reduced:
+        """Reduce an attribute to what may be kept."""
+        if self._keep or isinstance(value, bool | int | float) or value is None:
+            return key, value, None
+        if key in _ARGUMENT_KEYS:
+            text = value if isinstance(value, str) else _dumped(value)
+            raw = text.encode(errors="replace")
+            return None, None, {ARGUMENTS_HASH: self._hash(raw), ARGUMENTS_BYTES: len(raw)}
+        extra = None
+        if key in _INPUT_KEYS:
+            text = value if isinstance(value, str) else _dumped(value)
+            extra = {INPUT_HASH: self._hash(text.encode(errors="replace"))}
+        kept = _reduced(key, value)
+        return (None, None, extra) if kept is None else (key, kept, extra)
+
+    def fault(self, text: str) -> str | None:
+        """What an error message says about the kind of error; messages may quote the prompt."""
+        return text if self._keep or not text else _fault(text)
+
+    def name(self, text: str) -> str:
+        """A span's or event's name, cut where it is longer than any name."""
+        if self._keep or (len(text) <= MAX_IDENTIFIER and text.count(" ") < MAX_WORDS_OF_NAME):
+            return text
+        # CrewAI names a span after the task it was told to do, and adds `.task`.
+        suffix = text.rpartition(".")[2]
+        return suffix if suffix.isidentifier() else "span"
+
+    def _hash(self, raw: bytes) -> str:
+        return blake2b(raw, key=self._key[:64], digest_size=16).hexdigest()
+
+
+def _reduced(key: str, value: Any) -> Any:
+    """What stays of an attribute that is text, list or map; None for nothing."""
+    bare = _INDEX.sub("", key) if key[-1:].isdigit() else key
+    word = _last_word(bare)
+    if bare in _GONE_KEYS or word in _GONE:
+        # A usage object under such a name is still a usage object.
+        return _fragments(value) if isinstance(value, str) and "sage" in value else None
+    is_attribution = _ATTRIBUTION.search(bare) is not None
+    if isinstance(value, str):
+        head = value[:1]
+        if head in "{[" or (head == '"' and value[1:2] in "{["):
+            return _reduced_text(value, is_attribution, bare)
+        if (word in ("message", "error") and "exception" in bare) or bare == "error.message":
+            return _fault(value)
+        if word in _PROSE and not is_attribution:
+            return _fragments(value)
+        return value if _is_kept_text(value, word) else _fragments(value)
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        if word in _PROSE and not is_attribution:
+            return None
+        return [item for item in value[:MAX_ITEMS] if _is_kept_text(item, word)] or None
+    return _tree(value, is_attribution, 0)
+
+
+def _is_kept_text(value: str, word: str) -> bool:
+    if len(value) > MAX_IDENTIFIER:
+        return False
+    return not _SPACE.search(value) or (word in _NAMES and len(value) <= MAX_NAME and "\n" not in value)
+
+
+def _reduced_text(value: str, is_attribution: bool, key: str) -> str | None:
+    if not is_attribution and not _COUNTS.search(value):
+        return None
+    document = json_text.parse(value)
+    if document is None:
+        return _fragments(value)
+    if isinstance(document, list) and all(isinstance(item, str) for item in document):
+        # Tags and names as JSON text.
+        word = _last_word(key)
+        strings = [item for item in document[:MAX_ITEMS] if _is_kept_text(item, word)]
+        kept: Any = strings if is_attribution or word in _NAMES or word in _IDENTIFIERS else None
+    else:
+        kept = _tree(document, is_attribution, 0)
+    return None if kept is None else _dumped(kept)
+
+
+def _tree(value: Any, is_attribution: bool, depth: int) -> Any:
+    """JSON without prose: numbers, and strings that are identifiers under keys that hold identifiers."""
+    if depth > MAX_DEPTH:
+        return None
+    if isinstance(value, dict):
+        kept: dict[str, Any] = {}
+        for key, inner in value.items():
+            if not isinstance(key, str) or len(key) > MAX_NAME or _SPACE.search(key):
+                continue
+            reduced = _leaf(key, inner, is_attribution, depth)
+            if reduced is not None:
+                kept[key] = reduced
+        return kept or None
+    if isinstance(value, list):
+        if len(value) > MAX_ITEMS and all(isinstance(item, int | float) for item in value):
+            return None  # a vector
+        items = [_tree(item, is_attribution, depth + 1) for item in value[:MAX_ITEMS]]
+        return [item for item in items if item is not None] or None
+    if isinstance(value, str):
+        return None if value[:1] not in ("{", "[") else _nested(value, is_attribution, depth)
+    return None
+
+
+def _leaf(key: str, value: Any, is_attribution: bool, depth: int) -> Any:
+    if isinstance(value, bool | int | float):
+        return value
+    if value is None or key in _BELOW_GONE:
+        return None
+    word = _last_word(key)
+    if isinstance(value, str):
+        if value[:1] in ("{", "["):
+            return _nested(value, is_attribution, depth)
+        allowed = is_attribution or word in _IDENTIFIERS or word in _NAMES or _USAGE.search(key) is not None
+        if allowed and word not in _GONE and word not in _PROSE and _is_kept_text(value, word):
+            return value
+        return _usage_call(value)
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        if word in _IDENTIFIERS or word in _NAMES or is_attribution:
+            return [item for item in value[:MAX_ITEMS] if _is_kept_text(item, word)] or None
+        if word not in _PROSE:
+            return None
+    if isinstance(value, list) and len(value) > 8 and all(isinstance(item, int | float) for item in value):
+        return None  # a vector or log probabilities
+    return _tree(value, is_attribution, depth + 1)
+
+
+def _nested(value: str, is_attribution: bool, depth: int) -> str | None:
+    """JSON text inside JSON, kept as text."""
+    if not _COUNTS.search(value):
+        return None
+    document = json_text.parse(value)
+    kept = None if document is None else _tree(document, is_attribution, depth + 1)
+    return _dumped(kept) if kept is not None else _usage_call(value)
+
+
+def _fragments(text: str) -> str | None:
+    """Counts out of text that is no JSON: `usage=CompletionUsage(…)` of a Python repr, or `total_tokens=12`."""
+    if "oken" not in text:
+        return None
+    return _usage_call(text) or " ".join(_PAIRS.findall(text)) or None
+
+
+def _usage_call(text: str) -> str | None:
+    found = _USAGE_CALL.search(text) if "sage" in text else None
+    if found is None:
+        return None
+    depth = 0
+    for at in range(found.end() - 1, min(len(text), found.end() + 4_000)):
+        if text[at] == "(":
+            depth += 1
+        elif text[at] == ")":
+            depth -= 1
+            if depth == 0:
+                return _QUOTED.sub("None", text[found.start() : at + 1])
+    return None
+
+
+def _fault(text: str) -> str | None:
+    return " ".join(dict.fromkeys(_FAULT.findall(text[:2000])))[:MAX_IDENTIFIER] or None
+
+
+def _dumped(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
+
+
+@lru_cache(maxsize=10_000)
+def _last_word(key: str) -> str:
+    words = [word for word in _WORD.split(key) if word]
+    return words[-1].lower() if words else ""
