@@ -67,8 +67,9 @@ CHARGES: Schema = {
     "unpriced_reason": pl.String(),
     "unpriced_tokens": pl.Int64(),
 }
-"""One row per call, in the order of the calls. All costs are null together, with the reason; `unpriced_tokens` is
-then what the call used and 0 otherwise."""
+"""One row per call, in the order of the calls. List, billed and effective cost are null together, with the reason;
+`unpriced_tokens` is then what the call used, and 0 otherwise. `cost_without_cache` is the effective cost had every
+cached token been plain input; it is also null where the input rate is unknown."""
 
 LINES: Schema = {
     **CALL_KEYS,
@@ -81,9 +82,9 @@ LINES: Schema = {
     **COSTS,
     "assumption": pl.String(),
 }
-"""One row per call and priced part with a quantity above zero, in the order of PARTS; a bucket's quantity leaves out the
-details that have a rate of their own. The lines of a call sum to its charge. `assumption` says when a part was priced
-at another part's rate."""
+"""One row per call and part with a quantity above zero, part by part; a bucket's quantity leaves out the details that
+have a rate of their own. The lines of a call sum to its charge and have no cost where the charge has none.
+`assumption` says when a part was priced at another part's rate."""
 
 
 def known_sum(column: str) -> pl.Expr:
