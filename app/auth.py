@@ -1,6 +1,5 @@
 """Who is asking: open on loopback, API keys and logins everywhere else."""
 
-import ipaddress
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import Annotated, Generic, TypeVar
 from fastapi import Depends, Request
 
 from app import wiring
-from app.settings import Settings
+from app.auth_mode import is_required
 from models.core.credentials import key_digest
 from models.core.errors import JevonsError, NotFound
 from models.core.queries import Project
@@ -35,13 +34,6 @@ class Forbidden(JevonsError):
 
     code = "forbidden"
     status = 403
-
-
-class OpenToTheNetwork(JevonsError):
-    """Start-up refused: everybody on the network could read and write."""
-
-    code = "open_to_the_network"
-    exit_code = 2
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -74,34 +66,6 @@ class Principal:
             names = ", ".join(project.name for project in self.projects)
             raise NotFound(f"there is no project {name!r}. There are: {names}.")
         return found
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def is_required(settings: Settings) -> bool:
-    """Whether keys and logins are asked for."""
-    return settings.auth == "required" or (settings.auth == "auto" and not is_loopback(settings.host))
-
-
-def refuse_open_network(settings: Settings) -> None:
-    """Stop a start-up that would let everybody on the network in.
-
-    Raises   OpenToTheNetwork where authentication is off and the address is not loopback.
-    """
-    if settings.auth == "off" and not is_loopback(settings.host):
-        raise OpenToTheNetwork(
-            f"JEVONS_AUTH=off and --host {settings.host} would let everybody on the network read and write. "
-            "Use --host 127.0.0.1, or JEVONS_AUTH=auto with keys (`jevons keys create`) and users "
-            "(`jevons users create`)."
-        )
 
 
 T = TypeVar("T")

@@ -1,0 +1,1 @@
+"""Commands, one file per group; each module has `register(cli)` and imports what is heavy inside its functions."""

@@ -1,0 +1,164 @@
+"""The HTTP shell: health, errors as problem+json, closed prefixes, a docs page without a network."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app import auth, auth_mode, wiring
+from app.api import create_app
+from app.settings import Settings
+from app.wiring import Wiring
+from models.core.credentials import key_digest, key_hint, new_key
+from models.store.projects import add_key, ensure_project, revoke_key
+
+
+def client_of(url: str, broker: str | None, **settings: str) -> TestClient:
+    auth.forget()
+    return TestClient(create_app(Wiring(Settings(**settings), url, broker)), raise_server_exceptions=False)
+
+
+@pytest.fixture
+def client(migrated, valkey_url: str) -> Iterator[TestClient]:
+    with client_of(migrated.url, valkey_url) as client:
+        yield client
+    wiring.use(None)
+
+
+def test_a_whole_instance_is_ready(client: TestClient) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"status": "ok", "checks": {"database": "ok", "migrations": "ok", "broker": "ok"}},
+    )
+
+
+def test_without_a_broker_the_instance_lives_but_is_not_ready(migrated) -> None:
+    with client_of(migrated.url, "redis://127.0.0.1:9/0") as client:
+        assert client.get("/healthz").status_code == 200
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["checks"] == {
+            "database": "ok",
+            "migrations": "ok",
+            "broker": "unreachable: ConnectionError",
+        }
+    wiring.use(None)
+
+
+def test_an_unmigrated_database_is_not_ready_and_the_next_step_is_named(
+    empty_database_url: str, valkey_url: str
+) -> None:
+    with client_of(empty_database_url, valkey_url) as client:
+        checks = client.get("/readyz").json()["checks"]
+        assert checks["database"] == "ok"
+        assert "jevons migrate" in checks["migrations"]
+    wiring.use(None)
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/v1/nothing", "/api/v2/costs", "/v1/nothing", "/v1/traces/deeper"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_unknown_paths_of_the_api_are_404_problems_and_never_a_page(client: TestClient, method: str, path: str) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == 404
+    assert path in answer.json()["detail"]
+
+
+def test_a_wrong_method_is_a_405_problem_that_names_the_right_one(client: TestClient) -> None:
+    answer = client.get("/v1/traces")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "POST"
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_the_docs_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert page.status_code == 200
+    links = re.findall(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)""", page.text)
+    assert links
+    assert all(link.startswith("/") and not link.startswith("//") for link in links), links
+    for link in links:
+        if link.startswith("/static/"):
+            assert client.get(link).status_code == 200
+    schema = client.get("/openapi.json").json()
+    assert schema["openapi"].startswith("3.1")
+    assert "/healthz" in schema["paths"]
+
+
+def test_assets_are_compressed_once_and_confirmed_by_etag(client: TestClient) -> None:
+    first = client.get("/static/swagger/swagger-ui.css")
+    again = client.get("/static/swagger/swagger-ui.css", headers={"if-none-match": first.headers["etag"]})
+    assert first.headers["content-encoding"] == "gzip"
+    assert len(first.text) > 100_000
+    assert again.status_code == 304
+
+
+def test_metrics_are_in_prometheus_text(client: TestClient) -> None:
+    assert "python_info" in client.get("/metrics").text
+
+
+def test_keys_say_who_asks_and_where_it_goes(migrated) -> None:
+    secrets = {scope: new_key() for scope in ("ingest", "read", "admin")}
+    with migrated.engine.begin() as connection:
+        project = ensure_project(connection, "payments")
+        ids = {
+            scope: add_key(
+                connection,
+                project_id=project.id,
+                name=scope,
+                scope=scope,
+                hint=key_hint(secret),
+                digest=key_digest(secret),
+            )
+            for scope, secret in secrets.items()
+        }
+    wiring.use(Wiring(Settings(auth="required"), migrated.url))
+    auth.forget()
+    who = auth.principal_from(f"Bearer {secrets['read']}", None, None, None)
+    assert (who.actor, who.role, who.project_id, who.project_ids) == ("key:read", "viewer", project.id, (project.id,))
+    assert auth.principal_from(None, secrets["ingest"], None, None).role == "ingest"
+    with pytest.raises(auth.Forbidden, match="ingest"):
+        auth.viewer(auth.principal_from(None, secrets["ingest"], None, None))
+    for nothing in (None, "Bearer jev_wrong", "Basic abc"):
+        with pytest.raises(auth.Unauthorized):
+            auth.principal_from(nothing, None, None, None)
+    with migrated.engine.begin() as connection:
+        revoke_key(connection, ids["admin"])
+    with pytest.raises(auth.Unauthorized, match="not in force"):
+        auth.principal_from(None, secrets["admin"], None, None)
+    wiring.use(None)
+
+
+def test_local_senders_are_open_and_may_name_a_project(migrated) -> None:
+    wiring.use(Wiring(Settings(), migrated.url))
+    auth.forget()
+    who = auth.principal_from(None, None, None, None)
+    assert (who.actor, who.role, who.project_id) == ("local", "admin", 1)
+    with pytest.raises(Exception, match="no project 'nowhere'"):
+        auth.principal_from(None, None, "nowhere", None)
+    wiring.use(None)
+
+
+@pytest.mark.parametrize(
+    ("host", "mode", "asked"),
+    [
+        ("127.0.0.1", "auto", False),
+        ("localhost", "auto", False),
+        ("::1", "auto", False),
+        ("0.0.0.0", "auto", True),
+        ("192.168.1.4", "auto", True),
+        ("127.0.0.1", "required", True),
+    ],
+)
+def test_credentials_are_asked_for_off_loopback(host: str, mode: str, asked: bool) -> None:
+    assert auth_mode.is_required(Settings(host=host, auth=mode)) is asked  # type: ignore[arg-type]
+
+
+def test_an_open_network_is_refused_with_the_way_out() -> None:
+    with pytest.raises(auth_mode.OpenToTheNetwork, match=r"127\.0\.0\.1.*keys create"):
+        auth_mode.refuse_open_network(Settings(host="0.0.0.0", auth="off"))
+    auth_mode.refuse_open_network(Settings(host="127.0.0.1", auth="off"))
