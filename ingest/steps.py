@@ -9,8 +9,9 @@ from models.core.telemetry import Call, Span
 from models.core.vocabulary import INPUT_BUCKETS, OUTPUT_BUCKETS, CallStatus, Signal
 from models.costs.steps import Step
 
-ARGUMENTS_HASH = "jevons.arguments_hash"
-RESULT_HASH = "jevons.result_hash"
+_ARGUMENTS = ("jevons.arguments_hash", "jevons.input_hash")
+"""Keyed hashes that the redaction leaves of a tool's arguments, or of its whole input."""
+_RESULTS = ("jevons.result_hash", "jevons.output_hash")
 
 _KINDS = (
     "gen_ai.operation.name",
@@ -41,7 +42,11 @@ def steps_of_trace(
     by_id = {span.span_id: span for span in spans if span.signal is Signal.TRACES}
     made = sorted(calls, key=lambda call: call.end_ns)
     below = _agents_below(made, by_id)
-    steps = [_call_step(call, (costs or {}).get(call.span_id)) for call in made]
+    steps = list[Step]()
+    for call in made:
+        span = by_id.get(call.span_id)
+        agent = call.agent or (_agent_of(span, by_id, below) if span else None)
+        steps.append(_call_step(call, agent, (costs or {}).get(call.span_id)))
     for span in by_id.values():
         word = _word(span)
         if word in _TOOL_WORDS and not _is_inside_same_tool(span, by_id):
@@ -104,7 +109,7 @@ def _agent_of(span: Span, by_id: Mapping[bytes, Span], below: Mapping[bytes, str
     return None
 
 
-def _call_step(call: Call, cost: Decimal | None) -> Step:
+def _call_step(call: Call, agent: str | None, cost: Decimal | None) -> Step:
     def known(buckets: Sequence[Any]) -> int | None:
         counts = [count for bucket in buckets if (count := call.tokens.get(bucket)) is not None]
         return sum(counts) if counts else None
@@ -116,7 +121,7 @@ def _call_step(call: Call, cost: Decimal | None) -> Step:
         end_ns=call.end_ns,
         operation=call.operation,
         failed=call.status is CallStatus.ERROR,
-        agent=call.agent,
+        agent=agent,
         agent_path=call.agent_path,
         model=call.model,
         input_tokens=known(INPUT_BUCKETS),
@@ -137,8 +142,8 @@ def _tool_step(span: Span, agent: str | None) -> Step:
         failed=span.status == "error" or "error.type" in attributes,
         agent=agent,
         tool=_tool_name(span),
-        arguments_hash=_first(attributes, (ARGUMENTS_HASH,)),
-        result_hash=_first(attributes, (RESULT_HASH,)),
+        arguments_hash=_first(attributes, _ARGUMENTS),
+        result_hash=_first(attributes, _RESULTS),
         progress=None if progress is None else float(progress),
     )
 

@@ -51,12 +51,10 @@ def observe_cycle(state: CycleState, step: Step) -> tuple[CycleState, Finding | 
     periods = tuple(_next(number, period, state.recent, step) for number, period in _numbered(state))
     after = CycleState(recent=(*state.recent, step)[-LONGEST_PERIOD:], periods=periods)
     for number, period in _numbered(after):
-        if (
-            number > 1
-            and _full_periods(number, period) >= _allowed(after.recent[-number:])
-            and _is_least(after, number)
-        ):
-            return after, _finding(number, period, after.recent[-number:], step)
+        block = after.recent[-number:]
+        enough = number > 1 and _full_periods(number, period) >= _allowed(block)
+        if enough and _is_least(after, number) and all(can_be_told(one) for one in block):
+            return after, _finding(number, period, block, step)
     return after, None
 
 

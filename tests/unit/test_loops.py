@@ -81,7 +81,8 @@ def test_a_loop_names_its_money_since_it_began_and_the_waste_after_the_allowed_r
     assert found.waste == 25 * CENT
     assert waste_share([found], 50 * CENT) == D("0.5")
     # 30 tool runs of a second and 29 calls of two seconds: 88 seconds.
-    assert found.cost_per_minute == 29 * CENT * 60 / 88
+    assert found.cost_per_minute is not None
+    assert round(found.cost_per_minute, 6) == D("0.197727")
 
 
 def test_a_cycle_of_two_tools_is_found_after_three_periods() -> None:
