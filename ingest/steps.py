@@ -101,12 +101,8 @@ def _agent_of(span: Span, by_id: Mapping[bytes, Span], below: Mapping[bytes, str
     own = _first(span.attributes, _AGENT_NAMES)
     if own:
         return own
-    for above in _ancestors(span, by_id):
-        if above.span_id in below:
-            return _first(above.attributes, _AGENT_NAMES) or below[above.span_id]
-        if told := _first(above.attributes, _AGENT_NAMES):
-            return told
-    return None
+    found = (_first(above.attributes, _AGENT_NAMES) or below.get(above.span_id) for above in _ancestors(span, by_id))
+    return next((name for name in found if name), None)
 
 
 def _call_step(call: Call, agent: str | None, cost: Decimal | None) -> Step:
