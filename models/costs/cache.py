@@ -89,7 +89,7 @@ def expiry(calls: pl.DataFrame) -> pl.DataFrame:
     Units    tokens; pause_seconds from the end of the session's previous call (null for its first).
     Adds     pause_seconds, ttl_seconds (the longest lifetime that the previous call's entry had), expired (the
              pause passed it and this call wrote), rewritten_tokens (what had been cached and was written again after
-             such a pause), never_read_tokens (written here, and no later call of the session read in time).
+             such a pause), never_read_tokens (written here, and not read by the session's next call).
              Estimates from the order of calls: providers do not say why a read missed.
     Raises   FrameSchemaError.
     """
@@ -108,21 +108,16 @@ def expiry(calls: pl.DataFrame) -> pl.DataFrame:
         pl.col("_ttl").shift(1).over("session").alias("ttl_seconds"),
         pl.col("_cached").shift(1).over("session").alias("_before"),
         pl.col("cache_read").shift(-1).over("session").alias("_next_read"),
-        (pl.col("at").shift(-1).over("session") - pl.col("at")).dt.total_microseconds().alias("_next_pause"),
     )
     expired = (pl.col("pause_seconds") > pl.col("ttl_seconds")) & (pl.col("_written") > 0)
     lost = pl.min_horizontal("_written", pl.col("_before") - pl.col("cache_read").fill_null(0)).clip(0)
-    read_in_time = (pl.col("_next_pause") <= pl.col("_ttl") * 1_000_000) | (pl.col("_next_read") > 0)
-    read = pl.min_horizontal("_written", pl.col("_next_read").fill_null(0))
+    # The next call reads the old prefix first, so only what it reads beyond that was written here.
+    beyond = (pl.col("_next_read").fill_null(0) - pl.col("cache_read").fill_null(0)).clip(0)
     return ordered.with_columns(
         expired.fill_null(False).alias("expired"),
         pl.when(expired).then(lost).otherwise(0).cast(pl.Int64).alias("rewritten_tokens"),
-        pl.when(read_in_time)
-        .then(pl.col("_written") - read)
-        .otherwise(pl.col("_written"))
-        .cast(pl.Int64)
-        .alias("never_read_tokens"),
-    ).drop("_written", "_cached", "_ttl", "_before", "_next_read", "_next_pause")
+        (pl.col("_written") - pl.min_horizontal("_written", beyond)).cast(pl.Int64).alias("never_read_tokens"),
+    ).drop("_written", "_cached", "_ttl", "_before", "_next_read")
 
 
 def expiry_cost(rewritten_tokens: int, write_price_per_m: Decimal, read_price_per_m: Decimal) -> Decimal:
@@ -152,15 +147,14 @@ def reads_to_break_even(write_multiple: Fraction, read_multiple: Fraction) -> Fr
 def hour_beats_five_minutes(short_multiple: Fraction, long_multiple: Fraction, read_multiple: Fraction) -> Fraction:
     """Share of writes that must be rewrites after 5 to 60 minutes for the one-hour lifetime to be cheaper.
 
-    Each such rewrite costs short − read; the longer lifetime costs long − short on every other write:
-    with 1.25, 2 and 0.1 the share is 0.75 ÷ 1.9, about 39 %.
+    With the longer lifetime a share x of the writes becomes reads, the others cost more: it is cheaper from
+    (1 − x)·long + x·read = short on. With 1.25, 2 and 0.1 that is 0.75 ÷ 1.9, about 39 %.
     Raises   ValueError when a rewrite costs no more than a read.
     """
     saved_per_rewrite = short_multiple - read_multiple
     if saved_per_rewrite <= 0:
         raise ValueError("a rewrite costs no more than a read: the longer lifetime never pays")
     premium = long_multiple - short_multiple
-    # Of w writes a share x vanishes: (1 − x)·long + x·read ≤ short, since rewrites become reads.
     return min(Fraction(1), premium / (premium + saved_per_rewrite))
 
 
