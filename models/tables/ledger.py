@@ -192,7 +192,7 @@ class Charge(TokenColumns, Base):
     billed_cost: Mapped[Usd | None]
     effective_cost: Mapped[Usd | None]
     uncached_cost: Mapped[Usd | None]
-    """List cost had nothing been cached: cached tokens at the rate of fresh input."""
+    """Effective cost had nothing been cached; null also where the rate of fresh input is unknown."""
     unpriced_tokens: Mapped[Count]
     line_buckets: Mapped[list[str]] = mapped_column(ARRAY(Text))
     line_quantities: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
@@ -207,6 +207,7 @@ class Charge(TokenColumns, Base):
     line_uncached_costs: Mapped[list[Decimal | None] | None] = mapped_column(ARRAY(Numeric(38, 15)))
     line_assumptions: Mapped[list[str | None] | None] = mapped_column(ARRAY(Text))
     """Null: none of the lines was priced at another part's rate."""
+    book_id: Mapped[int | None] = mapped_column(BigInteger)
     digest: Mapped[bytes] = mapped_column(LargeBinary)
     """Hash of everything above but the moment of recording: an equal one means nothing has to be superseded."""
     recorded_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
@@ -245,7 +246,7 @@ class SumColumns:
     list_cost: Mapped[Usd]
     billed_cost: Mapped[Usd]
     effective_cost: Mapped[Usd]
-    uncached_cost: Mapped[Usd]
+    cache_savings: Mapped[Usd]
 
 
 class RollupCall(SumColumns, Base):
@@ -289,11 +290,13 @@ class RollupLine(Base):
     attribution_id: Mapped[Count]
     bucket: Mapped[str] = mapped_column(Text)
     charges: Mapped[Count]
-    """Lines added up."""
+    """Buckets with tokens and lines with a cost, added up: 0 when a cell is empty."""
     priced_charges: Mapped[Count]
+    tokens: Mapped[Count]
+    unpriced_tokens: Mapped[Count]
     quantity: Mapped[Count]
-    unpriced_quantity: Mapped[Count]
+    """What the lines were priced by: tokens without the parts priced apart, or requests."""
     list_cost: Mapped[Usd]
     billed_cost: Mapped[Usd]
     effective_cost: Mapped[Usd]
-    uncached_cost: Mapped[Usd]
+    cache_savings: Mapped[Usd]

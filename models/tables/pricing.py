@@ -36,8 +36,9 @@ class Rate(Base):
         CheckConstraint("kind IN ('list', 'contract')", name="kind"),
     )
 
-    rate_id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    book_id: Mapped[int] = mapped_column(BigInteger)
+    book_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    rate_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """A hash of what the rate says: the same rate in a later book has the same id."""
     kind: Mapped[str] = mapped_column(Text)
     priority: Mapped[Count]
     price_provider: Mapped[str] = mapped_column(Text)

@@ -1,0 +1,43 @@
+"""What waits: the queues of derivation, rating and merging, and how far the figures have come."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+QUEUES = {"derive": "dirty_traces", "rate": "unrated_calls", "rollup": "dirty_hours"}
+"""Task → the table whose rows it works off."""
+
+
+@dataclass(slots=True, frozen=True)
+class Freshness:
+    """How far the figures of some projects have come."""
+
+    spans_pending: int
+    calls_pending: int
+    waiting_since: datetime | None
+    """Arrival of the oldest span that is not in the figures yet; None when everything is."""
+    now: datetime
+
+
+def backlog(connection: Connection) -> list[str]:
+    """Tasks that have something to do, over all projects: workers serve them all."""
+    columns = ", ".join(f"EXISTS (SELECT 1 FROM {table}) AS {task}" for task, table in QUEUES.items())
+    row = connection.execute(text(f"SELECT {columns}")).one()
+    return [task for task in QUEUES if row._mapping[task]]
+
+
+def freshness(connection: Connection, projects: Sequence[int]) -> Freshness:
+    """What of these projects is acknowledged but not in the figures yet."""
+    row = connection.execute(
+        text(
+            "SELECT coalesce((SELECT sum(spans) FROM dirty_traces WHERE project_id = ANY(:projects)), 0) AS spans, "
+            "(SELECT count(*) FROM unrated_calls WHERE project_id = ANY(:projects)) AS calls, "
+            "least((SELECT min(since) FROM dirty_traces WHERE project_id = ANY(:projects)), "
+            "(SELECT min(since) FROM unrated_calls WHERE project_id = ANY(:projects))) AS since, "
+            "clock_timestamp() AS now"
+        ),
+        {"projects": list(projects)},
+    ).one()
+    return Freshness(int(row.spans), row.calls, row.since, row.now)

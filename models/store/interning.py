@@ -1,0 +1,113 @@
+"""Interned dimensions: an attribution and a unit of work are kept once and named by a 64-bit hash."""
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+
+import orjson
+import polars as pl
+from sqlalchemy import Connection, text
+
+from models.core.telemetry import Call
+from models.store.bulk import copy_frame
+
+ATTRIBUTION = (
+    "team",
+    "cost_center",
+    "environment",
+    "service",
+    "agent",
+    "agent_path",
+    "provider",
+    "model",
+    "deployment",
+    "operation",
+    "hardware",
+)
+"""Columns of an attribution, in the order in which they are hashed."""
+UNIT = ("task", "session", "user_id")
+
+
+class Interner:
+    """Ids of the attributions and units of one batch: each distinct one is hashed once and written once."""
+
+    def __init__(self) -> None:
+        self.attributions: dict[tuple[str | None, ...], int] = {}
+        self.units: dict[tuple[str | None, ...], int] = {}
+
+    def attribution(self, call: Call) -> int:
+        """Id of the narrow dimensions of a call."""
+        key = (
+            call.team,
+            call.cost_center,
+            call.environment,
+            call.service,
+            call.agent,
+            call.agent_path,
+            call.provider,
+            call.model,
+            None,
+            call.operation,
+            None,
+        )
+        found = self.attributions.get(key)
+        if found is None:
+            found = self.attributions[key] = _hash(key)
+        return found
+
+    def unit(self, call: Call) -> int:
+        """Id of task, session, user and tags of a call."""
+        tags = orjson.dumps(dict(call.tags), option=orjson.OPT_SORT_KEYS).decode() if call.tags else "{}"
+        key = (call.task, call.session, call.user, tags)
+        found = self.units.get(key)
+        if found is None:
+            found = self.units[key] = _hash(key)
+        return found
+
+    def write(self, connection: Connection, project_id: int) -> None:
+        """Keep those that are not kept yet. Safe to repeat: the id says what the row holds."""
+        _keep(connection, project_id, "attributions", "attribution_id", ATTRIBUTION, self.attributions.items())
+        _keep(connection, project_id, "work_units", "unit_id", (*UNIT, "tags"), self.units.items())
+
+
+def _hash(key: Sequence[str | None]) -> int:
+    return int.from_bytes(blake2b(orjson.dumps(key), digest_size=8).digest(), "big", signed=True)
+
+
+def _keep(
+    connection: Connection,
+    project_id: int,
+    table: str,
+    id_column: str,
+    columns: Sequence[str],
+    found: Iterable[tuple[tuple[str | None, ...], int]],
+) -> None:
+    rows = {number: values for values, number in found}
+    if not rows:
+        return
+    known = connection.execute(
+        text(f"SELECT {id_column} FROM {table} WHERE project_id = :project_id AND {id_column} = ANY(:ids)"),
+        {"project_id": project_id, "ids": list(rows)},
+    ).scalars()
+    for number in known:
+        del rows[number]
+    if not rows:
+        return
+    stage = f"{table}_stage"
+    connection.execute(
+        text(f"CREATE TEMP TABLE IF NOT EXISTS {stage} ON COMMIT DELETE ROWS AS TABLE {table} WITH NO DATA")
+    )
+    connection.execute(text(f"DELETE FROM {stage}"))
+    # In id order, so that two writers of the same new rows wait for one another instead of deadlocking.
+    ordered = sorted(rows)
+    frame = pl.DataFrame(
+        {
+            "project_id": pl.Series([project_id] * len(ordered), dtype=pl.Int64),
+            id_column: pl.Series(ordered, dtype=pl.Int64),
+            **{
+                column: pl.Series([rows[number][position] for number in ordered], dtype=pl.String)
+                for position, column in enumerate(columns)
+            },
+        }
+    )
+    copy_frame(connection, stage, frame)
+    connection.execute(text(f"INSERT INTO {table} SELECT * FROM {stage} ORDER BY {id_column} ON CONFLICT DO NOTHING"))

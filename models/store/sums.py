@@ -1,0 +1,65 @@
+"""What a rollup adds up, said once: the same expressions sum new charges, withdrawn ones, edge hours and rebuilds."""
+
+from models.core.vocabulary import BUCKETS
+
+TOKENS = tuple(bucket.value for bucket in BUCKETS)
+COSTS = ("list_cost", "billed_cost", "effective_cost", "cache_savings")
+"""Cache savings are what the cached tokens would have cost as plain input, less what they did cost."""
+CALL_SUMS = ("charges", "priced_charges", "calls", "errors", "unpriced_calls", "unpriced_tokens", *TOKENS, *COSTS)
+LINE_SUMS = ("charges", "priced_charges", "tokens", "unpriced_tokens", "quantity", *COSTS)
+
+
+def added(columns: tuple[str, ...], alias: str = "") -> str:
+    """`sum(column) AS column` for each column: how parts of a cell are put together."""
+    prefix = f"{alias}." if alias else ""
+    return ", ".join(f"sum({prefix}{column}) AS {column}" for column in columns)
+
+
+def of_charges(alias: str = "c", sign: str = "1") -> str:
+    """The call sums over charges. `sign` is a column or number that is 1 for charges that come, -1 for those that go.
+
+    Costs of unpriced charges count nothing here; `priced_charges` says whether the sum is known.
+    """
+    usage = f"({alias}.charge_class = 'usage')"
+    unpriced = f"({alias}.price_status = 'unpriced')"
+    counted = {
+        "charges": f"sum({sign})",
+        "priced_charges": f"sum({sign}) FILTER (WHERE NOT {unpriced})",
+        "calls": f"sum({sign}) FILTER (WHERE {usage})",
+        "errors": f"sum({sign}) FILTER (WHERE {usage} AND {alias}.is_error)",
+        "unpriced_calls": f"sum({sign}) FILTER (WHERE {usage} AND {unpriced})",
+        "unpriced_tokens": f"sum({sign} * {alias}.unpriced_tokens)",
+        **{token: f"sum({sign} * {alias}.{token})" for token in TOKENS},
+        **{cost: f"sum({sign} * {alias}.{cost})" for cost in COSTS[:3]},
+        "cache_savings": f"sum({sign} * ({alias}.uncached_cost - {alias}.effective_cost))",
+    }
+    return ", ".join(f"coalesce({expression}, 0) AS {name}" for name, expression in counted.items())
+
+
+def lines_of_charges(alias: str = "c", sign: str = "1") -> str:
+    """A LATERAL subquery `line` with one row per bucket that has tokens and one per priced line of a charge.
+
+    Tokens come from the disjoint buckets and costs from the lines, so that both add up to the charge however a
+    detail (audio, an image, a request fee) is priced apart.
+    """
+    known = f"{alias}.price_status = 'priced'"
+    pairs = ", ".join(f"('{token}', {alias}.{token})" for token in TOKENS)
+    return f"""LATERAL (
+        SELECT bucket, {sign} AS charges, 0 AS priced_charges, {sign} * count AS tokens,
+               CASE WHEN {known} THEN 0 ELSE {sign} * count END AS unpriced_tokens, 0::bigint AS quantity,
+               0::numeric AS list_cost, 0::numeric AS billed_cost, 0::numeric AS effective_cost,
+               0::numeric AS cache_savings
+        FROM (VALUES {pairs}) AS counted (bucket, count) WHERE count > 0
+        UNION ALL
+        SELECT part.bucket, {sign}, CASE WHEN {known} THEN {sign} ELSE 0 END, 0, 0, {sign} * part.quantity,
+               CASE WHEN {known} THEN {sign} * part.list_cost ELSE 0 END,
+               CASE WHEN {known} THEN {sign} * part.billed_cost ELSE 0 END,
+               CASE WHEN {known} THEN {sign} * part.effective_cost ELSE 0 END,
+               CASE WHEN {alias}.uncached_cost IS NULL THEN 0
+                    ELSE {sign} * (part.uncached_cost - part.effective_cost) END
+        FROM unnest({alias}.line_buckets, {alias}.line_quantities, {alias}.line_list_costs,
+                    coalesce({alias}.line_billed_costs, {alias}.line_list_costs),
+                    coalesce({alias}.line_effective_costs, {alias}.line_billed_costs, {alias}.line_list_costs),
+                    coalesce({alias}.line_uncached_costs, {alias}.line_list_costs))
+             AS part (bucket, quantity, list_cost, billed_cost, effective_cost, uncached_cost)
+    ) AS line"""
