@@ -1,6 +1,6 @@
 """What the pages need to know, as a Protocol; `app.wiring` hands in the reader that answers it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -36,12 +36,23 @@ class Reader(Protocol):
 
 
 _reader: Reader | None = None
+_load_sample: Callable[[], str] | None = None
 
 
-def use_reader(reader: Reader) -> None:
-    """Hand the reader to the pages; called once by the composition root."""
-    global _reader
+def use_reader(reader: Reader, load_sample: Callable[[], str] | None = None) -> None:
+    """Hand the reader to the pages; called once by the composition root.
+
+    `load_sample` loads the bundled sample and returns the name of its project; without it the empty pages
+    name the command instead of offering a button.
+    """
+    global _reader, _load_sample
     _reader = reader
+    _load_sample = load_sample
+
+
+def sample_loader() -> Callable[[], str] | None:
+    """What loads the sample, or None."""
+    return _load_sample
 
 
 def current_reader() -> Reader:

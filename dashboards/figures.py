@@ -1,0 +1,246 @@
+"""Charts as functions of values: spend by day, inclusive cost as an icicle, context size per call."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+import plotly.graph_objects as go
+
+from dashboards import format as fmt
+from dashboards.theme import GREY, SERIES, TEMPLATES, TOKENS, Scheme, ink_on, tint
+
+
+@dataclass(slots=True, frozen=True)
+class Series:
+    """A part of a stack: its name, colour and cost per day, and where a click on it leads."""
+
+    name: str
+    colour: str
+    days: Mapping[date, Decimal]
+    key: str = ""
+
+
+def money_ticks(most: float) -> tuple[list[float], list[str]]:
+    """At most five round ticks from zero that cover the largest value, and their labels."""
+    if most <= 0:
+        return [0.0], ["$0"]
+    power = Decimal(10) ** (Decimal(str(most)).adjusted() - 1)
+    wanted = Decimal(str(most)) / 4
+    step = next(
+        size * power
+        for size in (Decimal(s) for s in ("1", "2", "2.5", "5", "10", "20", "25", "50"))
+        if size * power >= wanted
+    )
+    ticks = [step * at for at in range(int(Decimal(str(most)) / step) + 1)]
+    return [float(tick) for tick in ticks], [_axis_money(tick) for tick in ticks]
+
+
+def _axis_money(amount: Decimal) -> str:
+    if amount == 0:
+        return "$0"
+    if amount >= 1:
+        return (
+            f"${fmt.significant(amount).rstrip('0').rstrip('.') if amount < 1000 else _trim(fmt.significant(amount))}"
+        )
+    return f"${amount.normalize():f}"
+
+
+def _trim(text: str) -> str:
+    number, suffix = text[:-1], text[-1]
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number}{suffix}"
+
+
+def day_ticks(days: Sequence[date], most: int = 7) -> tuple[list[str], list[str]]:
+    """A few days of an axis with short names; the month stands at the first tick and wherever it changes."""
+    step = max(1, -(-len(days) // most))
+    chosen = [day for at, day in enumerate(days) if at % step == 0]
+    labels: list[str] = []
+    for at, day in enumerate(chosen):
+        new_month = at == 0 or day.month != chosen[at - 1].month
+        labels.append(f"{day.day} {day:%b}" if new_month else str(day.day))
+    return [day.isoformat() for day in chosen], labels
+
+
+def spend_by_day(days: Sequence[date], stack: Sequence[Series], today: date | None, scheme: Scheme) -> go.Figure:
+    """Stacked cost per day, the largest at the bottom; the running day is outlined above what happened so far."""
+    figure = go.Figure()
+    surface = TOKENS[scheme]["surface"]
+    x = [day.isoformat() for day in days]
+    totals = [float(sum((series.days.get(day, Decimal(0)) for series in stack), Decimal(0))) for day in days]
+    for series in stack:
+        costs = [series.days.get(day) for day in days]
+        figure.add_bar(
+            x=x,
+            y=[None if cost is None else float(cost) for cost in costs],
+            name=series.name,
+            marker={"color": series.colour, "line": {"color": surface, "width": 0.8}},
+            customdata=[
+                [series.key, day.isoformat(), fmt.money_exact(cost)] for day, cost in zip(days, costs, strict=True)
+            ],
+            hovertemplate=f"{_escape(series.name)} %{{customdata[2]}}<extra></extra>",
+        )
+    ticks, labels = money_ticks(max(totals, default=0))
+    names, words = day_ticks(days)
+    if today is not None and today in days:
+        words = [
+            f"{word} today" if name == today.isoformat() else word for name, word in zip(names, words, strict=True)
+        ]
+    figure.update_layout(
+        template=TEMPLATES[scheme],
+        barmode="stack",
+        bargap=0.22,
+        margin={"l": 50, "r": 8, "t": 8, "b": 26},
+        xaxis={"type": "category", "categoryorder": "array", "categoryarray": x, "tickvals": names, "ticktext": words},
+        yaxis={"tickvals": ticks, "ticktext": labels, "rangemode": "tozero"},
+    )
+    return figure
+
+
+@dataclass(slots=True, frozen=True)
+class Cell:
+    """A node of an icicle: what it costs with all below it."""
+
+    id: str
+    parent: str
+    name: str
+    inclusive: Decimal
+    place: int | None
+    depth: int
+
+
+def icicle(cells: Sequence[Cell], digits: int, scheme: Scheme) -> go.Figure:
+    """Inclusive cost from the whole down; the uncovered part under a node is its own calls."""
+    token, series = TOKENS[scheme], SERIES[scheme]
+
+    def colour(cell: Cell) -> str:
+        if not cell.parent:
+            return token["surface-2"]
+        own = series[GREY if cell.place is None else cell.place]
+        return tint(own, (0.0, 0.35, 0.6)[min(cell.depth - 1, 2)], scheme)
+
+    colours = [colour(cell) for cell in cells]
+    figure = go.Figure(
+        go.Icicle(
+            ids=[cell.id for cell in cells],
+            parents=[cell.parent for cell in cells],
+            labels=[f"<b>{_escape(cell.name)}</b>" for cell in cells],
+            values=[float(cell.inclusive) for cell in cells],
+            text=[fmt.money(cell.inclusive, digits) for cell in cells],
+            customdata=[fmt.money_exact(cell.inclusive) for cell in cells],
+            branchvalues="total",
+            tiling={"orientation": "v", "pad": 1},
+            pathbar={"visible": False},
+            leaf={"opacity": 1},
+            marker={"colors": colours, "line": {"color": token["surface"], "width": 1}},
+            textfont={
+                "color": [
+                    token["ink"] if not cell.parent else ink_on(tone) for cell, tone in zip(cells, colours, strict=True)
+                ]
+            },
+            textinfo="label+text",
+            textposition="top left",
+            hovertemplate="%{label}<br>%{customdata}<extra></extra>",
+            sort=False,
+        )
+    )
+    figure.update_layout(
+        template=TEMPLATES[scheme],
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        uniformtext={"minsize": 11, "mode": "hide"},
+        hovermode="closest",
+    )
+    return figure
+
+
+@dataclass(slots=True, frozen=True)
+class ContextStep:
+    """One call on the time axis: when it ran and the input it was sent, by kind."""
+
+    start: datetime
+    end: datetime
+    cache_read: int
+    cache_write: int
+    uncached: int
+
+    @property
+    def total(self) -> int:
+        """Everything that entered the model."""
+        return self.cache_read + self.cache_write + self.uncached
+
+
+def compactions(steps: Sequence[ContextStep]) -> list[tuple[ContextStep, ContextStep]]:
+    """Neighbouring calls between which the context lost more than half, from at least 10,000 tokens."""
+    return [
+        (before, after)
+        for before, after in zip(steps, steps[1:], strict=False)
+        if before.total >= 10_000 and after.total * 2 < before.total
+    ]
+
+
+def context_size(steps: Sequence[ContextStep], start: datetime, scheme: Scheme) -> go.Figure:
+    """Input tokens of each call as a stair over the time of the trace, cached parts at the bottom."""
+    series, token = SERIES[scheme], TOKENS[scheme]
+
+    def seconds(moment: datetime) -> float:
+        return (moment - start).total_seconds()
+
+    x: list[float] = []
+    for at, step in enumerate(steps):
+        x += [seconds(step.start), seconds(steps[at + 1].start) if at + 1 < len(steps) else seconds(step.end)]
+    figure = go.Figure()
+    for name, colour, part in (
+        ("cache read", series[4], "cache_read"),
+        ("cache write", series[0], "cache_write"),
+        ("uncached input", series[1], "uncached"),
+    ):
+        y = [getattr(step, part) for step in steps for _ in range(2)]
+        figure.add_scatter(
+            x=x,
+            y=y,
+            name=name,
+            stackgroup="context",
+            mode="lines",
+            line={"width": 0, "shape": "linear", "color": colour},
+            fillcolor=colour,
+            hovertemplate=f"{name} %{{y:,}}<extra></extra>",
+        )
+    most = max((step.total for step in steps), default=0)
+    for before, after in compactions(steps):
+        at = seconds(after.start)
+        figure.add_vline(x=at, line={"color": token["ink-2"], "width": 1, "dash": "dash"})
+        figure.add_annotation(
+            x=at,
+            y=most * 1.12,
+            text=f"compaction {fmt.tokens(before.total)} → {fmt.tokens(after.total)}",
+            showarrow=False,
+            xanchor="left",
+            font={"size": 11.5, "color": token["ink-2"]},
+        )
+    last = max(x, default=1.0) or 1.0
+    ticks = [last * part / 4 for part in range(5)]
+    power = 10 ** max(len(str(most)) - 2, 0)
+    size = next((step * power for step in (1, 2, 2.5, 5, 10, 20, 25, 50) if step * power * 4 >= most), 1)
+    levels = [size * at for at in range(int(most / size) + 1)] if most else [0]
+    figure.update_layout(
+        template=TEMPLATES[scheme],
+        margin={"l": 42, "r": 8, "t": 6, "b": 24},
+        xaxis={"tickvals": ticks, "ticktext": [_seconds(tick) for tick in ticks], "range": [0, last]},
+        yaxis={
+            "tickvals": levels,
+            "ticktext": [fmt.tokens(int(level)) for level in levels],
+            "range": [0, most * 1.2 or 1],
+        },
+    )
+    return figure
+
+
+def _seconds(value: float) -> str:
+    if value == 0:
+        return "0"
+    return f"{value:.2g} s" if value < 10 else f"{value:.0f} s" if value < 120 else f"{value / 60:.1f} min"
+
+
+def _escape(text: str) -> str:
+    # Plotly reads names as a subset of HTML.
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,95 @@
+"""AG Grid in the look of the pages: theme, columns, bars in cells."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dash_ag_grid as dag
+
+# Every colour is a variable of the page, so one definition serves both themes.
+_THEME = (
+    "themeQuartz.withParams({fontFamily: 'inherit', fontSize: 13, headerFontSize: 12, headerFontWeight: 500,"
+    " backgroundColor: 'transparent', foregroundColor: 'var(--ink)', headerBackgroundColor: 'transparent',"
+    " headerTextColor: 'var(--ink-3)', borderColor: 'var(--line)', rowBorder: {color: 'var(--line)'},"
+    " headerRowBorder: {color: 'var(--line)'}, rowHoverColor: 'var(--surface-2)',"
+    " selectedRowBackgroundColor: 'var(--accent-bg)', accentColor: 'var(--accent)', wrapperBorder: false,"
+    " headerColumnResizeHandleColor: 'transparent', cellHorizontalPadding: 10, pinnedRowBorder: {color: 'var(--line-2)'}})"
+)
+ROW, TRACE_ROW, HEAD = 32, 26, 34
+
+
+def text_column(field: str, name: str, **more: Any) -> dict[str, Any]:
+    """A column of words, at the left."""
+    return {"field": field, "headerName": name, "sortable": False, **more}
+
+
+def number_column(field: str, name: str, drills: bool = False, **more: Any) -> dict[str, Any]:
+    """A column of numbers, at the right: sorted by `field`, shown as `field_text`, in full on hover as `field_full`."""
+    return {
+        "field": field,
+        "headerName": name,
+        "type": "rightAligned",
+        "valueFormatter": {"function": f"params.data.{field}_text"},
+        "tooltipField": f"{field}_full",
+        "cellClass": "link" if drills else "",
+        "comparator": {"function": "(a ?? -Infinity) - (b ?? -Infinity)"},
+        **more,
+    }
+
+
+def bar_style(field: str) -> dict[str, str]:
+    """A cell style that paints the CSS gradient in a field of the row behind the number."""
+    # The parentheses matter: without them the braces read as a block and nothing is drawn.
+    return {
+        "function": f"({{backgroundImage: params.data.{field}, backgroundRepeat: 'no-repeat',"
+        " backgroundSize: 'calc(100% - 12px) 62%', backgroundPosition: '6px center'})"
+    }
+
+
+def bar(share: float, variable: str = "--bar") -> str:
+    """A gradient that fills a share of the cell from the left."""
+    end = f"{max(0.0, min(1.0, share)) * 100:.2f}%"
+    return f"linear-gradient(90deg, var({variable}) {end}, transparent {end})"
+
+
+def interval(start: float, end: float, colour: str) -> str:
+    """A gradient that fills the cell between two shares: a span on a time axis. It is never thinner than 0.4 %."""
+    left = max(0.0, min(start, 0.996)) * 100
+    right = min(100.0, max(end * 100, left + 0.4))
+    return f"linear-gradient(90deg, transparent {left:.3f}%, {colour} {left:.3f}%, {colour} {right:.3f}%, transparent {right:.3f}%)"
+
+
+def grid(
+    name: str,
+    columns: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    label: str,
+    total: Mapping[str, Any] | None = None,
+    row_height: int = ROW,
+    most_height: int = 640,
+    **options: Any,
+) -> dag.AgGrid:
+    """A table of any length. Short ones are as high as their rows; long ones scroll and draw what is seen."""
+    height = HEAD + row_height * (len(rows) + (1 if total else 0)) + 4
+    return dag.AgGrid(
+        id=name,
+        columnDefs=list(columns),
+        rowData=list(rows),
+        getRowId="params.data.id",
+        defaultColDef={"resizable": True, "suppressMovable": True, "suppressHeaderMenuButton": True},
+        dashGridOptions={
+            "theme": {"function": _THEME},
+            "rowHeight": row_height,
+            "headerHeight": HEAD,
+            "pinnedBottomRowData": [total] if total else [],
+            "suppressCellFocus": False,
+            "tooltipShowDelay": 300,
+            "animateRows": False,
+            "suppressDragLeaveHidesColumns": True,
+            "autoSizeStrategy": {"type": "fitGridWidth"},
+            "ariaLabel": label,
+            **options,
+        },
+        style={"height": f"{min(height, most_height)}px", "width": "100%"},
+        className="",
+    )

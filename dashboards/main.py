@@ -1,0 +1,75 @@
+"""The pages as one Dash application on the FastAPI server that also serves the API."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import dash
+from dash import Dash, State
+from fastapi import FastAPI
+
+from dashboards import downloads, shell
+from dashboards.pages import agents, calls, not_found_404, overview, trace
+from dashboards.reader import Reader, use_reader
+from dashboards.theme import css_variables
+
+# The theme stands in the address. Where it does not, the last choice or the system decides, before anything is drawn.
+_THEME = """
+const url = new URL(location), kept = localStorage.getItem("jevons-theme");
+if (url.searchParams.has("theme")) localStorage.setItem("jevons-theme", url.searchParams.get("theme"));
+else if (kept ? kept === "dark" : matchMedia("(prefers-color-scheme: dark)").matches) {
+  url.searchParams.set("theme", "dark"); history.replaceState(null, "", url);
+}
+document.documentElement.dataset.mantineColorScheme = url.searchParams.get("theme") === "dark" ? "dark" : "light";
+"""
+
+_INDEX = """<!DOCTYPE html>
+<html lang="en">
+  <head>
+    {%metas%}
+    <title>{%title%}</title>
+    {%favicon%}
+    <style>__VARIABLES__</style>
+    <script>__THEME__</script>
+    {%css%}
+  </head>
+  <body>
+    {%app_entry%}
+    <footer>{%config%}{%scripts%}{%renderer%}</footer>
+  </body>
+</html>"""
+
+PAGES = (overview, agents, trace, calls, not_found_404)
+
+
+def mount(server: FastAPI, reader: Reader | None = None, load_sample: Callable[[], str] | None = None) -> Dash:
+    """Put the pages on a server: everything that no other route takes, and `/download/…`.
+
+    Routes of the API must be registered before the server starts: the pages answer every address left.
+    Figures come from the reader given, or from the one handed to `dashboards.reader.use_reader`; none is read here.
+    `load_sample` is what the button of an empty page calls; it returns the name of the sample's project.
+    """
+    if reader is not None:
+        use_reader(reader, load_sample)
+    server.include_router(downloads.router)
+    app = Dash(
+        __package__,
+        server=server,
+        use_pages=True,
+        use_async=True,
+        pages_folder="",
+        assets_folder=str(Path(__file__).parent / "assets"),
+        title="Jevons",
+        update_title="",
+        suppress_callback_exceptions=True,
+        index_string=_INDEX.replace("__VARIABLES__", css_variables()).replace("__THEME__", _THEME),
+        meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
+        routing_callback_inputs={"href": State(shell.LOCATION, "href")},
+        add_log_handler=False,
+        enable_mcp=False,
+    )
+    for page in PAGES:
+        dash.register_page(page.__name__, path=page.PATH, title=page.TITLE, layout=page.layout)
+        page.register(app)
+    app.layout = shell.frame()
+    shell.register(app)
+    return app
