@@ -118,6 +118,14 @@ def upgrade() -> None:
     )
     op.create_index("uq_rejections_digest", "rejections", ["project_id", "digest"], unique=True)
     op.create_index("ix_rejections_project_id_received_at", "rejections", ["project_id", "received_at"])
+    op.create_table(
+        "redaction_keys",
+        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("key", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_redaction_keys"),
+    )
+    op.execute("insert into redaction_keys select 1, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())")
+    op.execute(f"grant select on redaction_keys to {APP_ROLE}")
     op.execute(ENSURE_PARTITIONS)
     op.execute("revoke all on function ensure_span_partitions(date[]) from public")
     op.execute(f"grant execute on function ensure_span_partitions(date[]) to {APP_ROLE}")
@@ -129,5 +137,14 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("drop function ensure_span_partitions(date[])")
-    for table in ("rejections", "dirty_traces", "trace_links", "trace_days", "spans", "scopes", "resources"):
+    for table in (
+        "redaction_keys",
+        "rejections",
+        "dirty_traces",
+        "trace_links",
+        "trace_days",
+        "spans",
+        "scopes",
+        "resources",
+    ):
         op.drop_table(table)

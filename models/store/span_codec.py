@@ -84,7 +84,7 @@ def prepare_spans(project_id: int, spans: Sequence[Span], links: Sequence[Sequen
             )
         )
     # Two commits that insert the same keys in different orders would deadlock.
-    prepared.rows.sort(key=_row_key)
+    prepared.rows.sort(key=row_key)
     prepared.days = {row[6] for row in prepared.rows}
     prepared.size_bytes = size
     return prepared
@@ -172,7 +172,8 @@ def _digest(span: Span, resource_id: int, scope_id: int, document: bytes) -> int
     return hash64(head + document)
 
 
-def _row_key(row: tuple[Any, ...]) -> tuple[bytes, bytes]:
+def row_key(row: tuple[Any, ...]) -> tuple[bytes, bytes]:
+    """Trace and span id of a row: the order in which rows are inserted."""
     return row[10], row[11]
 
 

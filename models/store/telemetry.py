@@ -1,16 +1,16 @@
 """Spans in and out of PostgreSQL. Every function takes a Connection; the caller owns the transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from hashlib import blake2b
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from models.core.errors import JevonsError
 from models.core.telemetry import Rejection, Span
-from models.store.span_codec import PreparedSpans, hash64, span_of_row
+from models.store.span_codec import PreparedSpans, hash64, row_key, span_of_row
 
 MAX_NEW_PARTITIONS = 1000
 MAX_REJECTIONS_PER_BODY = 100
@@ -87,32 +87,34 @@ class StoreOutcome:
     """(project, trace id, span id) of each conflicting span."""
 
 
-def store_spans(connection: Connection, batches: Sequence[PreparedSpans], known: Iterable[int] = ()) -> StoreOutcome:
+def store_spans(
+    connection: Connection, batches: Sequence[PreparedSpans], known: Container[tuple[int, int]] = ()
+) -> StoreOutcome:
     """Store prepared spans, mark their traces dirty and keep their links, in the caller's transaction.
 
     Safe to repeat: the key of `spans` makes a span already stored a duplicate; one that differs becomes a rejection.
-    `known` are ids of resources and scopes that an earlier, committed call stored. Their partitions must exist
-    (`ensure_partitions`).
+    `known` holds (project, id) of resources and scopes that an earlier, committed call stored. The partitions
+    of their days must exist (`ensure_partitions`).
     """
     staged = sum(len(batch.rows) for batch in batches)
     if not staged:
         return StoreOutcome()
-    _intern(connection, batches, set(known))
+    _intern(connection, batches, known)
     driver = connection.connection.driver_connection
     assert driver is not None
+    rows = batches[0].rows if len(batches) == 1 else sorted(chain(*(batch.rows for batch in batches)), key=row_key)
     with driver.cursor() as cursor:
         cursor.execute(_STAGE)
         with cursor.copy(f"copy span_stage ({_COPY_COLUMNS}, links) from stdin (format binary)") as copy:
             copy.set_types(_COPY_TYPES)
-            for batch in batches:
-                for row in batch.rows:
-                    copy.write_row(row)
+            for row in rows:
+                copy.write_row(row)
     stored = connection.execute(_MERGE).scalar_one()
     if stored == staged:
         return StoreOutcome(stored=stored)
-    rows = connection.execute(_CONFLICTS).all()
-    conflicts = [(row.project_id, bytes(row.trace_id), bytes(row.span_id)) for row in rows]
-    for row in rows:
+    differing = connection.execute(_CONFLICTS).all()
+    conflicts = [(row.project_id, bytes(row.trace_id), bytes(row.span_id)) for row in differing]
+    for row in differing:
         rejection = Rejection(
             position="spans", reason=_CONFLICT_REASON, trace_id=bytes(row.trace_id), span_id=bytes(row.span_id)
         )
@@ -125,12 +127,12 @@ def store_spans(connection: Connection, batches: Sequence[PreparedSpans], known:
     )
 
 
-def _intern(connection: Connection, batches: Sequence[PreparedSpans], known: set[int]) -> None:
+def _intern(connection: Connection, batches: Sequence[PreparedSpans], known: Container[tuple[int, int]]) -> None:
     resources = {
         (batch.project_id, key): document.decode()
         for batch in batches
         for key, document in batch.resources.items()
-        if key not in known
+        if (batch.project_id, key) not in known
     }
     if resources:
         connection.execute(
@@ -144,7 +146,10 @@ def _intern(connection: Connection, batches: Sequence[PreparedSpans], known: set
             ],
         )
     scopes = {
-        (batch.project_id, key): scope for batch in batches for key, scope in batch.scopes.items() if key not in known
+        (batch.project_id, key): scope
+        for batch in batches
+        for key, scope in batch.scopes.items()
+        if (batch.project_id, key) not in known
     }
     if scopes:
         connection.execute(
@@ -248,7 +253,12 @@ def _rejection_digest(rejection: Rejection, body_digest: int) -> int:
 
 def body_digest(body: bytes) -> int:
     """What names a body in its rejections."""
-    return int.from_bytes(blake2b(body, digest_size=8).digest(), "big", signed=True)
+    return hash64(body)
+
+
+def redaction_key(connection: Connection) -> bytes:
+    """The key of this installation for hashes of tool arguments."""
+    return bytes(connection.execute(text("select key from redaction_keys where id = 1")).scalar_one())
 
 
 @dataclass(slots=True, frozen=True)

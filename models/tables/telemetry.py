@@ -142,3 +142,12 @@ class RejectionRow(Base):
     reason: Mapped[str] = mapped_column(Text)
     trace_id: Mapped[bytes | None] = mapped_column(LargeBinary)
     span_id: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+class RedactionKey(Base):
+    """The installation's key for hashes of tool arguments; one row, made by the migration."""
+
+    __tablename__ = "redaction_keys"
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    key: Mapped[bytes] = mapped_column(LargeBinary)
