@@ -1,0 +1,238 @@
+"""Calls as the API shows them: the contract's call with its charge, lines and provenance, newest first."""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, text
+
+from models.core.errors import BadInput
+from models.core.money import plain
+from models.core.queries import CallPage, CallQuery, CostQuery
+from models.core.time import EPOCH, rfc3339, rfc3339_of_ns
+from models.core.vocabulary import BUCKETS
+from models.store.cost_sql import conditions, is_dimension
+from models.store.prices import rate_sources
+
+_COLUMNS = ", ".join(
+    f"c.{name}"
+    for name in [
+        "project_id",
+        "trace_id",
+        "span_id",
+        "start_ns",
+        "end_ns",
+        "end_at",
+        "status",
+        "provider",
+        "model",
+        "request_model",
+        "operation",
+        "instrumentation",
+        "usage_source",
+        "convention",
+        "convention_reason",
+        "details",
+        "inferred",
+        "response_id",
+        "service_tier",
+        "region",
+        "server_address",
+        "reported_cost",
+        "provenance",
+        "described_by",
+    ]
+)
+_CHARGE = ", ".join(
+    f"h.{name}"
+    for name in [
+        "charge_id",
+        "price_status",
+        "unpriced_reason",
+        "list_cost",
+        "billed_cost",
+        "effective_cost",
+        "uncached_cost",
+        "line_buckets",
+        "line_quantities",
+        "line_rate_ids",
+        "line_prices_per_m",
+        "line_list_costs",
+        "line_billed_rate_ids",
+        "line_billed_prices_per_m",
+        "line_billed_costs",
+        "line_effective_costs",
+        "line_assumptions",
+        "recorded_at",
+        "book_id",
+    ]
+)
+_FROM = (
+    "calls c JOIN projects p ON p.id = c.project_id "
+    "JOIN attributions a ON a.project_id = c.project_id AND a.attribution_id = c.attribution_id "
+    "JOIN work_units u ON u.project_id = c.project_id AND u.unit_id = c.unit_id "
+    "LEFT JOIN charges h ON h.project_id = c.project_id AND h.origin_id = c.trace_id AND h.span_id = c.span_id "
+    "AND h.month = c.month AND h.charge_class = 'usage' AND h.superseded_at IS NULL"
+)
+_SELECT = (
+    f"SELECT {_COLUMNS}, {_CHARGE}, p.name AS project, a.team, a.cost_center, a.environment, a.service, a.agent, "
+    "a.agent_path, u.task, u.session, u.user_id, u.tags, "
+    + ", ".join(f"c.{bucket.value} AS tokens_{bucket.value}" for bucket in BUCKETS)
+    + f" FROM {_FROM}"
+)
+
+
+def answer_calls(connection: Connection, query: CallQuery) -> CallPage:
+    """One page of calls, newest first.
+
+    Raises   BadInput for an unknown dimension to filter by, or an unreadable cursor.
+    """
+    if bad := [name for name, _ in query.filters if not is_dimension(name) or name == "bucket"]:
+        raise BadInput(
+            f"calls cannot be filtered by {bad[0]!r}",
+            [{"field": "filter", "reason": f"{name!r} is no dimension of a call"} for name in bad],
+        )
+    parameters: dict[str, Any] = {"projects": list(query.projects), "page": query.limit + 1}
+    clauses = ["c.project_id = ANY(:projects)"]
+    for name, column, value in (
+        ("trace_id", "c.trace_id =", query.trace_id),
+        ("session", "u.session =", query.session),
+        ("agent", "a.agent =", query.agent),
+        ("start", "c.end_at >=", query.start),
+        ("end", "c.end_at <", query.end),
+    ):
+        if value is not None:
+            parameters[name] = value
+            clauses.append(f"{column} :{name}")
+    for name, bound in (("start", query.start), ("end", query.end)):
+        if bound is not None:
+            parameters[f"{name}_month"] = bound.date().replace(day=1)
+            clauses.append(f"c.month {'>=' if name == 'start' else '<='} :{name}_month")
+    shaped = CostQuery(projects=query.projects, start=EPOCH, end=EPOCH, filters=query.filters)
+    clauses.append(conditions(shaped, parameters))
+    if query.cursor is not None:
+        parameters.update(zip(("last_at", "last_trace", "last_span"), _mark(query.cursor), strict=True))
+        clauses.append("(c.end_at, c.trace_id, c.span_id) < (:last_at, :last_trace, :last_span)")
+    found = connection.execute(
+        text(
+            f"{_SELECT} WHERE {' AND '.join(clauses)} "
+            "ORDER BY c.end_at DESC, c.trace_id DESC, c.span_id DESC LIMIT :page"
+        ),
+        parameters,
+    ).all()
+    page = found[: query.limit]
+    following = _cursor(page[-1]) if len(found) > query.limit and page else None
+    return CallPage(calls=_shown(connection, page), next_cursor=following)
+
+
+def calls_of_trace(connection: Connection, project_id: int, trace_id: bytes) -> Sequence[Mapping[str, Any]]:
+    """Every call of one trace as the API shows it."""
+    found = connection.execute(
+        text(f"{_SELECT} WHERE c.project_id = :project_id AND c.trace_id = :trace_id ORDER BY c.end_at, c.span_id"),
+        {"project_id": project_id, "trace_id": trace_id},
+    ).all()
+    return _shown(connection, found)
+
+
+def _shown(connection: Connection, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    by_project: dict[int, set[int]] = {}
+    for row in rows:
+        for ids in (row.line_rate_ids, row.line_billed_rate_ids):
+            by_project.setdefault(row.project_id, set()).update(number for number in ids or () if number is not None)
+    sources = {project: rate_sources(connection, project, sorted(ids)) for project, ids in by_project.items() if ids}
+    return [_call(row, sources.get(row.project_id, {})) for row in rows]
+
+
+def _call(row: Any, sources: Mapping[int, str]) -> dict[str, Any]:
+    return {
+        "project": row.project,
+        "trace_id": row.trace_id.hex(),
+        "span_id": row.span_id.hex(),
+        "start": rfc3339_of_ns(row.start_ns),
+        "end": rfc3339_of_ns(row.end_ns),
+        "duration_ms": (row.end_ns - row.start_ns) / 1_000_000,
+        "status": row.status,
+        "provider": row.provider,
+        "model": row.model,
+        "request_model": row.request_model,
+        "operation": row.operation,
+        "agent": row.agent,
+        "agent_path": row.agent_path,
+        "task": row.task,
+        "session": row.session,
+        "user": row.user_id,
+        "team": row.team,
+        "cost_center": row.cost_center,
+        "environment": row.environment,
+        "service": row.service,
+        "tags": row.tags,
+        "inferred": list(row.inferred or ()),
+        "instrumentation": row.instrumentation,
+        "tokens": {bucket.value: getattr(row, f"tokens_{bucket.value}") for bucket in BUCKETS},
+        "details": row.details or {},
+        "usage_source": row.usage_source,
+        "convention": row.convention,
+        "convention_reason": row.convention_reason,
+        "service_tier": row.service_tier,
+        "region": row.region,
+        "response_id": row.response_id,
+        "reported_cost": plain(row.reported_cost),
+        "provenance": row.provenance or {},
+        "described_by": [span.hex() for span in row.described_by or ()],
+        "superseded_by": None,
+        "charge": None if row.charge_id is None else _charge(row, sources),
+    }
+
+
+def _charge(row: Any, sources: Mapping[int, str]) -> dict[str, Any]:
+    lines: list[dict[str, Any]] = []
+    for position, bucket in enumerate(row.line_buckets):
+        rate = row.line_rate_ids[position]
+        billed_rate = (row.line_billed_rate_ids or row.line_rate_ids)[position]
+        billed = (row.line_billed_costs or row.line_list_costs)[position]
+        effective = row.line_effective_costs[position] if row.line_effective_costs else billed
+        lines.append(
+            {
+                "bucket": bucket,
+                "quantity": row.line_quantities[position],
+                "price_per_m": plain(row.line_prices_per_m[position]),
+                "billed_price_per_m": plain((row.line_billed_prices_per_m or row.line_prices_per_m)[position]),
+                "list_cost": plain(row.line_list_costs[position]),
+                "billed_cost": plain(billed),
+                "effective_cost": plain(effective),
+                "cost": plain(effective),
+                "rate_id": None if rate is None else str(rate),
+                "rate_source": sources.get(rate) if rate is not None else None,
+                "billed_rate_id": None if billed_rate is None else str(billed_rate),
+                "billed_rate_source": sources.get(billed_rate) if billed_rate is not None else None,
+                "assumption": row.line_assumptions[position] if row.line_assumptions else None,
+            }
+        )
+    return {
+        "price_status": row.price_status,
+        "unpriced_reason": row.unpriced_reason,
+        "list_cost": plain(row.list_cost),
+        "billed_cost": plain(row.billed_cost),
+        "effective_cost": plain(row.effective_cost),
+        "cost_without_cache": plain(row.uncached_cost),
+        "price_book": row.book_id,
+        "recorded_at": rfc3339(row.recorded_at),
+        "lines": lines,
+    }
+
+
+def _cursor(row: Any) -> str:
+    mark = orjson.dumps([rfc3339(row.end_at), row.trace_id.hex(), row.span_id.hex()])
+    return base64.urlsafe_b64encode(mark).decode().rstrip("=")
+
+
+def _mark(cursor: str) -> tuple[datetime, bytes, bytes]:
+    try:
+        at, trace, span = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return datetime.fromisoformat(at), bytes.fromhex(trace), bytes.fromhex(span)
+    except (binascii.Error, ValueError, TypeError):
+        fault = "the cursor cannot be read. Ask for the first page again, without a cursor."
+        raise BadInput(fault, [{"field": "cursor", "reason": "unreadable"}]) from None

@@ -1,0 +1,169 @@
+"""Answers about costs: groups in pages, and totals that do not depend on the grouping."""
+
+import base64
+import binascii
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, text
+
+from models.core.errors import BadInput
+from models.core.queries import CostQuery, CostRow, Costs
+from models.core.time import rfc3339
+from models.core.vocabulary import BUCKETS, Granularity
+from models.store.cost_sql import Plan, checked_dimensions, column_of, conditions, is_dimension, joined, plan
+from models.store.sums import COSTS
+
+UNKNOWN = "-1e22"
+"""Where groups without any known cost sort: after all others."""
+
+
+def answer_costs(connection: Connection, query: CostQuery) -> Costs:
+    """Sums per group, one page of them, with the totals of all pages.
+
+    The caller's transaction should be REPEATABLE READ: rows and totals are several statements.
+
+    Raises   BadInput for an unknown dimension, a filter on one, an empty period, or a cursor of another question.
+    """
+    checked_dimensions(query.group_by)
+    if bad := [name for name, _ in query.filters if not is_dimension(name)]:
+        raise BadInput(
+            f"{bad[0]!r} is no dimension to filter by",
+            [{"field": "filter", "reason": f"{name!r} is no dimension"} for name in bad],
+        )
+    if query.start >= query.end:
+        reason = f"start {rfc3339(query.start)} is not before end {rfc3339(query.end)}"
+        raise BadInput(reason, [{"field": "start", "reason": reason}])
+    by_bucket = "bucket" in (*query.group_by, *(name for name, _ in query.filters))
+    chosen = plan(query, by_bucket=by_bucket)
+    rows = _rows(connection, query, chosen)
+    page, following = rows[: query.limit], rows[query.limit :]
+    totals = _totals(connection, query)
+    counted = [] if by_bucket else _tasks(connection, query, page)
+    return Costs(
+        query=query,
+        rows=counted or [row for row, _ in page],
+        totals=totals,
+        next_cursor=_cursor(query, page[-1]) if following and page else None,
+    )
+
+
+def _rows(connection: Connection, query: CostQuery, chosen: Plan) -> list[tuple[CostRow, Any]]:
+    parameters = dict(chosen.parameters)
+    columns = [column_of(name, parameters) for name in query.group_by]
+    keys = "".join(f"{column} AS key_{position}, " for position, column in enumerate(columns))
+    names = [f"key_{position}" for position in range(len(columns))]
+    where = conditions(query, parameters)
+    cost = f"CASE WHEN priced_charges > 0 THEN {query.basis.value}_cost ELSE {UNKNOWN}::numeric END"
+    place = f"jsonb_build_array({', '.join(names)})::text" if names else "''"
+    after = _after(query, parameters)
+    grouping = ", ".join([*columns, "s.at"])
+    found = connection.execute(
+        text(
+            f"WITH cells AS MATERIALIZED ({chosen.cells}), grouped AS ("
+            f"SELECT {keys}s.at, {_sums(chosen)} FROM {joined(chosen)} WHERE {where} GROUP BY {grouping} "
+            "HAVING sum(s.charges) <> 0), "
+            f'placed AS (SELECT *, {cost} AS sort_cost, {place} COLLATE "C" AS place FROM grouped) '
+            f"SELECT * FROM placed WHERE {after} ORDER BY at NULLS FIRST, sort_cost DESC, place LIMIT :page"
+        ),
+        {**parameters, "page": query.limit + 1},
+    )
+    return [(_row(query, found_row._mapping, chosen.by_bucket), found_row._mapping) for found_row in found]
+
+
+def _totals(connection: Connection, query: CostQuery) -> CostRow:
+    """Totals come from the same filter and period without any grouping: calls, not buckets, unless filtered by one."""
+    by_bucket = any(name == "bucket" for name, _ in query.filters)
+    ungrouped = replace(query, group_by=(), granularity=Granularity.NONE)
+    chosen = plan(ungrouped, by_bucket=by_bucket)
+    where = conditions(ungrouped, chosen.parameters)
+    found = connection.execute(
+        text(f"WITH cells AS MATERIALIZED ({chosen.cells}) SELECT {_sums(chosen)} FROM {joined(chosen)} WHERE {where}"),
+        chosen.parameters,
+    ).one()
+    return _row(ungrouped, found._mapping, by_bucket)
+
+
+def _sums(chosen: Plan) -> str:
+    """The sums of a group; tokens bucket by bucket also where the cells are buckets."""
+    sums = [f"coalesce(sum(s.{name}), 0) AS {name}" for name in chosen.sums]
+    if chosen.by_bucket:
+        buckets = (f"coalesce(sum(s.tokens) FILTER (WHERE s.bucket = '{b}'), 0) AS {b}" for b in BUCKETS)
+        sums += buckets
+    return ", ".join(sums)
+
+
+def _row(query: CostQuery, found: Any, by_bucket: bool) -> CostRow:
+    keys = {name: found[f"key_{position}"] for position, name in enumerate(query.group_by)}
+    known = found["priced_charges"] > 0
+    costs = {name: found[name] if known else None for name in COSTS}
+    time = found["at"] if "at" in found else None
+    return CostRow(
+        keys=keys,
+        time=time,
+        calls=None if by_bucket else int(found["calls"]),
+        errors=None if by_bucket else int(found["errors"]),
+        tokens={bucket.value: int(found[bucket.value]) for bucket in BUCKETS},
+        unpriced_calls=None if by_bucket else int(found["unpriced_calls"]),
+        unpriced_tokens=int(found["unpriced_tokens"]),
+        **costs,
+    )
+
+
+def _tasks(connection: Connection, query: CostQuery, page: list[tuple[CostRow, Any]]) -> list[CostRow]:
+    """The rows of a page with their distinct tasks counted; calls without a task are no task."""
+    if not page:
+        return []
+    chosen = plan(query, by_bucket=False, force_units=True)
+    parameters = chosen.parameters
+    columns = [column_of(name, parameters) for name in query.group_by]
+    keys = "".join(f"{column} AS key_{position}, " for position, column in enumerate(columns))
+    where = conditions(query, parameters)
+    found = connection.execute(
+        text(
+            f"WITH cells AS MATERIALIZED ({chosen.cells}) "
+            f"SELECT {keys}s.at, count(DISTINCT (s.project_id, u.task)) FILTER (WHERE u.task IS NOT NULL) AS tasks "
+            f"FROM {joined(chosen)} WHERE {where} AND s.calls > 0 GROUP BY {', '.join([*columns, 's.at'])}"
+        ),
+        parameters,
+    ).all()
+    counts = {tuple(row)[:-1]: row.tasks for row in found}
+    for row, _ in page:
+        row.tasks = counts.get((*row.keys.values(), row.time), 0)
+    return [row for row, _ in page]
+
+
+def _cursor(query: CostQuery, last: tuple[CostRow, Any]) -> str:
+    row, found = last
+    mark = [_question(query), None if row.time is None else rfc3339(row.time), str(found["sort_cost"]), found["place"]]
+    return base64.urlsafe_b64encode(orjson.dumps(mark)).decode().rstrip("=")
+
+
+def _after(query: CostQuery, parameters: dict[str, Any]) -> str:
+    if query.cursor is None:
+        return "true"
+    fault = "the cursor belongs to another question. Ask for the first page again, without a cursor."
+    try:
+        padded = query.cursor + "=" * (-len(query.cursor) % 4)
+        question, time, cost, place = orjson.loads(base64.urlsafe_b64decode(padded))
+        parameters.update(after_time=time, after_cost=Decimal(cost), after_place=place)
+    except (binascii.Error, ValueError, TypeError, ArithmeticError):
+        raise BadInput(fault, [{"field": "cursor", "reason": "unreadable"}]) from None
+    if question != _question(query):
+        raise BadInput(fault, [{"field": "cursor", "reason": "of another question"}])
+    later = "(sort_cost < :after_cost OR (sort_cost = :after_cost AND place > CAST(:after_place AS text)))"
+    if time is None:
+        del parameters["after_time"]
+        return later
+    moment = "CAST(:after_time AS timestamptz)"
+    return f"(at > {moment} OR (at = {moment} AND {later}))"
+
+
+def _question(query: CostQuery) -> str:
+    """What a cursor is bound to: everything of a question but its page."""
+    from hashlib import blake2b
+
+    bound = replace(query, cursor=None, limit=0)
+    return blake2b(repr(bound).encode(), digest_size=6).hexdigest()

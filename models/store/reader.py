@@ -1,0 +1,92 @@
+"""The reader that pages and API ask: every answer in a read-only snapshot of its own."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from importlib.metadata import version
+
+from sqlalchemy import Connection, Engine, text
+
+from models.core.queries import CallPage, CallQuery, CostQuery, Costs, Project, Status, TraceTree
+from models.store.backlog import freshness
+from models.store.call_pages import answer_calls
+from models.store.costs import answer_costs
+from models.store.projects import list_projects
+from models.store.telemetry import span_counts
+from models.store.trees import costly_traces, trace_tree
+
+
+class StoreReader:
+    """Answers `dashboards.reader.Reader` from PostgreSQL."""
+
+    def __init__(self, engine: Engine, currency: str = "USD") -> None:
+        self._engine = engine
+        self._currency = currency
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Connection]:
+        with self._engine.connect() as connection:
+            options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            with connection.execution_options(**options).begin():
+                yield connection
+
+    def projects(self) -> Sequence[Project]:
+        """Every project, the default one first, with the first and last day that has charges."""
+        with self._snapshot() as connection:
+            spans = {
+                row.project_id: (row.first, row.last)
+                for row in connection.execute(
+                    text(
+                        "SELECT project_id, min(period_start) AS first, max(period_start) AS last "
+                        "FROM rollup_calls WHERE grain = 'hour' GROUP BY project_id"
+                    )
+                )
+            }
+            return [
+                replace(project, first_charge=first, last_charge=last)
+                for project in list_projects(connection)
+                for first, last in [spans.get(project.id, (None, None))]
+            ]
+
+    def status(self, projects: Sequence[int] | None = None) -> Status:
+        """How far the figures have come; over all projects unless some are named."""
+        with self._snapshot() as connection:
+            chosen = list(projects) if projects is not None else [each.id for each in list_projects(connection)]
+            fresh = freshness(connection, chosen)
+            calls = connection.execute(
+                text("SELECT coalesce(sum(calls), 0) FROM rollup_calls WHERE grain = 'day' AND project_id = ANY(:ids)"),
+                {"ids": chosen},
+            ).scalar_one()
+            stored = sum(span_counts(connection, project_id).stored for project_id in chosen)
+            waiting = fresh.waiting_since
+            return Status(
+                spans_stored=stored,
+                spans_pending=fresh.spans_pending + fresh.calls_pending,
+                calls=int(calls),
+                lag_seconds=0.0 if waiting is None else max((fresh.now - waiting).total_seconds(), 0.0),
+                priced_through=waiting or fresh.now,
+                version=version("jevons"),
+            )
+
+    def costs(self, query: CostQuery) -> Costs:
+        """Sums of cost and tokens per group; totals do not depend on the grouping."""
+        with self._snapshot() as connection:
+            answer = answer_costs(connection, query)
+            fresh = freshness(connection, query.projects)
+            return replace(answer, priced_through=fresh.waiting_since or fresh.now, currency=self._currency)
+
+    def calls(self, query: CallQuery) -> CallPage:
+        """Billable calls, newest first."""
+        with self._snapshot() as connection:
+            return answer_calls(connection, query)
+
+    def trace(self, project_id: int, trace_id: bytes) -> TraceTree | None:
+        """The span tree of one trace, or None."""
+        with self._snapshot() as connection:
+            return trace_tree(connection, project_id, trace_id)
+
+    def recent_traces(self, project_id: int, start: datetime, end: datetime, limit: int) -> Sequence[TraceTree]:
+        """The costliest traces of the period without their spans."""
+        with self._snapshot() as connection:
+            return costly_traces(connection, project_id, start, end, limit)
