@@ -1,0 +1,321 @@
+"""Who a request belongs to: agent and path, task, session, user, team, cost centre, environment, service, tags."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ingest.dialects.registry import dialect_of
+from ingest.json_text import parse, text_of
+from ingest.tree import SpanTree
+from models.core.telemetry import Span
+from models.core.vocabulary import Signal
+
+_METADATA = (
+    "traceloop.association.properties.",
+    "langsmith.metadata.",
+    "ai.telemetry.metadata.",
+    "mastra.metadata.",
+    "langfuse.trace.metadata.",
+    "langfuse.observation.metadata.",
+    "baggage.",
+)
+"""Prefixes under which applications pass words of their own."""
+
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "session": (
+        "session.id",
+        "langfuse.session.id",
+        "group_id",
+        "gen_ai.conversation.id",
+        "conversation.id",
+        "session_id",
+        "sessionId",
+        "thread_id",
+        "threadId",
+        "conversation_id",
+    ),
+    "user": ("user.id", "enduser.id", "langfuse.user.id", "llm.user", "user_id", "userId", "installation.id"),
+    "task": ("task.id", "task.type", "task", "app.task", "task_id", "taskId", "task_type", "prompt.id", "prompt_id"),
+    "team": ("team.id", "team", "team.name", "metadata.team_alias", "metadata.user_api_key_team_alias", "team_name"),
+    "cost_center": ("cost_center", "cost.center", "cost-center", "costCenter", "cost_centre"),
+    "environment": (
+        "deployment.environment.name",
+        "deployment.environment",
+        "environment",
+        "gen_ai.environment",
+        "env",
+    ),
+    "service": ("service.name",),
+}
+_OWN_WORDS: Mapping[str, tuple[str, ...]] = {
+    "session": ("session_id", "sessionId", "session.id", "thread_id", "threadId", "conversation_id"),
+    "user": ("user_id", "userId", "user.id", "user"),
+    "task": ("task_id", "taskId", "task", "task_type", "taskType", "task.id", "task.type"),
+    "team": ("team", "team_id", "teamId", "team.id"),
+    "cost_center": ("cost_center", "costCenter", "cost_centre"),
+    "environment": ("environment", "env"),
+}
+"""Words inside an application's metadata, in the order in which they are believed."""
+
+_RESOURCE_FIRST = ("team", "cost_center", "environment", "service")
+_AGENT_NAMES = ("gen_ai.agent.name", "agent.name", "agent_name", "crewai.agent.role", "crewai.task.agent")
+_NAMELESS = frozenset(
+    {"openai agent", "agent", "agent workflow", "default", "unknown", "model", "tools", "llm", "assistant", "none"}
+)
+"""Constants that stand where a name belongs."""
+_PLUMBING = ("ls_", "lc_", "langgraph_", "checkpoint_ns", "color", "tool_call_id", "is_langchain_root", "tags")
+_STANDARD_RESOURCE = (
+    "service.",
+    "telemetry.",
+    "host.",
+    "process.",
+    "os.",
+    "container.",
+    "k8s.",
+    "cloud.",
+    "deployment.",
+    "faas.",
+    "device.",
+    "webengine.",
+    "user_agent.",
+    "openinference.",
+)
+_UUID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", re.IGNORECASE)
+_MAX_TAG = 256
+
+
+@dataclass(slots=True, kw_only=True)
+class Owner:
+    """Who one request belongs to, and which of it was inferred."""
+
+    agent: str | None = None
+    agent_path: str | None = None
+    task: str | None = None
+    session: str | None = None
+    user: str | None = None
+    team: str | None = None
+    cost_center: str | None = None
+    environment: str | None = None
+    service: str | None = None
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+    inferred: set[str] = field(default_factory=set[str])
+
+
+@dataclass(slots=True, frozen=True)
+class _Local:
+    """What one record says by itself."""
+
+    facts: Mapping[str, str]
+    agent: str | None
+    agent_is_inferred: bool
+    tags: Mapping[str, str]
+
+
+class Attributor:
+    """Answers for many records of the same traces; what an ancestor says is read once."""
+
+    def __init__(self, tree: SpanTree) -> None:
+        self._tree = tree
+        self._local: dict[tuple[bytes, bytes], _Local] = {}
+        self._resources: dict[int, tuple[dict[str, str], dict[str, str]]] = {}
+
+    def owner_of(self, spans: Sequence[Span]) -> Owner:
+        """The owner of a request out of all records that describe it, the naming description first.
+
+        Shapes   n ≥ 1 records → 1 owner. Every fact comes from the record itself, then from its nearest ancestor;
+                 team, cost centre, environment and service from the resource first.
+        """
+        owner = Owner()
+        for span in spans:
+            self._fill(owner, span)
+        if owner.task is None:
+            root = self._root_name(spans)
+            if root is not None:
+                owner.task = root
+                owner.inferred.add("task")
+        return owner
+
+    def _fill(self, owner: Owner, span: Span) -> None:
+        resource, resource_tags = self._resource(span)
+        for name in _RESOURCE_FIRST:
+            if getattr(owner, name) is None and name in resource:
+                setattr(owner, name, resource[name])
+        path: list[tuple[str, bool]] = []
+        for link in self._tree.chain(span):
+            local = self._read(link)
+            for name, value in local.facts.items():
+                if getattr(owner, name) is None:
+                    setattr(owner, name, value)
+            for key, value in local.tags.items():
+                owner.tags.setdefault(key, value)
+            if local.agent is not None and (not path or path[-1][0] != local.agent):
+                path.append((local.agent, local.agent_is_inferred))
+        for name, value in resource.items():
+            if getattr(owner, name) is None:
+                setattr(owner, name, value)
+        for key, value in resource_tags.items():
+            owner.tags.setdefault(key, value)
+        stated = [name for name, is_inferred in path if not is_inferred] or [name for name, _ in path]
+        if owner.agent is None and stated:
+            owner.agent = stated[0]
+            owner.agent_path = "/".join(reversed(stated))
+            if all(is_inferred for _, is_inferred in path):
+                owner.inferred.update(("agent", "agent_path"))
+
+    def _read(self, span: Span) -> _Local:
+        key = (span.trace_id, span.span_id)
+        found = self._local.get(key)
+        if found is None:
+            found = self._local[key] = _local(span)
+        return found
+
+    def _resource(self, span: Span) -> tuple[dict[str, str], dict[str, str]]:
+        key = id(span.resource)
+        if key not in self._resources:
+            facts = {name: text for name in _KEYS if (text := _fact(span.resource, name)) is not None}
+            tags = {
+                name: text
+                for name, value in span.resource.items()
+                if not name.startswith(_STANDARD_RESOURCE)
+                and not any(name in keys for keys in _KEYS.values())
+                and (text := _tag(value)) is not None
+            }
+            self._resources[key] = (facts, tags)
+        return self._resources[key]
+
+    def _root_name(self, spans: Sequence[Span]) -> str | None:
+        for span in spans:
+            if span.signal is not Signal.TRACES:
+                continue
+            workflow = None
+            root = span
+            for root in self._tree.chain(span):
+                workflow = root.attributes.get("traceloop.workflow.name") or workflow
+            if isinstance(workflow, str) and workflow:
+                return workflow
+            if root.span_id != span.span_id:
+                return root.name
+        return None
+
+
+def _local(span: Span) -> _Local:
+    attributes = span.attributes
+    if not attributes:
+        return _Local({}, None, False, {})
+    own = _own_words(attributes)
+    facts: dict[str, str] = {}
+    for name in _KEYS:
+        value = next((text for key in _OWN_WORDS.get(name, ()) if (text := _tag(own.get(key)))), None)
+        value = _preferred(attributes, name, value)
+        if value is not None:
+            facts[name] = value
+    agent, is_inferred = _agent(span, own)
+    known = {key for keys in _OWN_WORDS.values() for key in keys}
+    tags = {
+        key: text
+        for key, value in own.items()
+        if key not in known and not key.startswith(_PLUMBING) and (text := _tag(value)) is not None
+    }
+    for key in ("tag.tags", "langfuse.trace.tags", "langsmith.span.tags", "metadata.user_api_key_alias"):
+        text = _tag(attributes.get(key))
+        if text is not None:
+            tags[key.rsplit(".", 1)[-1]] = text
+    return _Local(facts, agent, is_inferred, tags)
+
+
+def _preferred(attributes: Mapping[str, Any], name: str, own: str | None) -> str | None:
+    """The application's own word, unless a standard attribute says it (a thread id is no better than a session id)."""
+    if name == "session":
+        return _text(attributes.get("session.id")) or own or _fact(attributes, name)
+    return _fact(attributes, name) or own
+
+
+def _fact(attributes: Mapping[str, Any], name: str) -> str | None:
+    for key in _KEYS[name]:
+        if key in attributes:
+            text = _text(attributes[key])
+            if text is not None:
+                return text
+    return None
+
+
+def _own_words(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """An application's metadata, whichever prefix or JSON text it came in."""
+    found: dict[str, Any] = {}
+    for key, value in attributes.items():
+        if key.startswith(_METADATA):
+            for prefix in _METADATA:
+                if key.startswith(prefix):
+                    found.setdefault(key[len(prefix) :], value)
+                    break
+    for key in ("metadata", "langfuse.trace.metadata", "langfuse.observation.metadata", "ai.telemetry.metadata"):
+        parsed = parse(attributes[key]) if key in attributes else None
+        if isinstance(parsed, dict):
+            for word, value in parsed.items():
+                found.setdefault(str(word), value)
+    return found
+
+
+def _agent(span: Span, own: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """The agent a record names, and whether that had to be inferred from a weaker word."""
+    attributes = span.attributes
+    nameless = _NAMELESS.union(name.lower() for name in dialect_of(span).nameless_agents)
+    for key in _AGENT_NAMES:
+        name = _name(attributes.get(key), nameless)
+        if name is not None:
+            return name, False
+    if attributes.get("openinference.span.kind") == "AGENT" or attributes.get("traceloop.span.kind") == "agent":
+        name = _name(attributes.get("graph.node.id"), nameless) or _name(
+            attributes.get("traceloop.entity.name"), nameless
+        )
+        if name is not None:
+            return name, False
+        return _name(_first_word(span.name), nameless), True
+    name = _name(attributes.get("graph.node.id"), nameless)
+    if name is not None and attributes.get("openinference.span.kind") in ("AGENT", "CHAIN", None):
+        return name, False
+    if text_of(attributes.get("langfuse.observation.type")) == "agent":
+        return _name(span.name, nameless), False
+    if "logfire.msg_template" in attributes and span.name.startswith("Agent run"):
+        return _name(attributes.get("name"), nameless), False
+    for key in ("lc_agent_name", "langgraph_node"):
+        name = _name(own.get(key), nameless)
+        if name is not None:
+            return name, key != "lc_agent_name"
+    for key in ("ai.telemetry.functionId", "gen_ai.workflow.name"):
+        name = _name(attributes.get(key), nameless)
+        if name is not None:
+            return name, True
+    return None, False
+
+
+def _first_word(name: str) -> str:
+    """`researcher.run` → `researcher`."""
+    return name.split(".")[0]
+
+
+def _name(value: Any, nameless: frozenset[str]) -> str | None:
+    text = _text(value)
+    if text is None or text.lower() in nameless or _UUID.match(text):
+        return None
+    return text
+
+
+def _text(value: Any) -> str | None:
+    text = text_of(value)
+    return text[:_MAX_TAG] if text is not None else None
+
+
+def _tag(value: Any) -> str | None:
+    """A tag's text: numbers and lists of words too, nested objects not."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, str) and value[:1] == "[":
+        value = parse(value)
+    if isinstance(value, list):
+        words = sorted(str(word) for word in value if isinstance(word, str | int))
+        return ",".join(words)[:_MAX_TAG] or None
+    return _text(value)

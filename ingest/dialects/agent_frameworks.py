@@ -1,0 +1,58 @@
+"""Agent frameworks that emit OpenTelemetry's GenAI spans themselves: ADK, Agent Framework, Semantic Kernel, AutoGen."""
+
+from ingest.dialects.base import Attributes, Dialect, Role, always
+from ingest.dialects.vocabulary import GENAI, joined
+from ingest.usage import INCLUSIVE
+from models.core.telemetry import Span
+
+
+def _adk_role(span: Span, attributes: Attributes) -> Role | None:
+    # ADK 1.x named its model span call_llm and wrote no operation.
+    return Role.CALL if span.name == "call_llm" else None
+
+
+def _kernel_role(span: Span, attributes: Attributes) -> Role | None:
+    operation = str(attributes.get("gen_ai.operation.name", ""))
+    return Role.CALL if "completion" in operation else None
+
+
+DIALECTS = (
+    Dialect(
+        name="google-adk",
+        scopes=("gcp.vertex.agent",),
+        vocabulary=joined(GENAI, {"reasoning": ("gen_ai.usage.experimental.reasoning_tokens",)}),
+        convention=always(INCLUSIVE, "ADK copies promptTokenCount and adds thoughts to the output"),
+        role=_adk_role,
+        rank=1,
+    ),
+    Dialect(
+        name="agent-framework",
+        scopes=("agent_framework*", "Microsoft.Agents*", "Experimental.Microsoft.Extensions.AI*"),
+        vocabulary=GENAI,
+        convention=always(INCLUSIVE, "Agent Framework's input count contains cached tokens"),
+        rank=1,
+    ),
+    Dialect(
+        name="semantic-kernel",
+        scopes=("semantic_kernel*", "Microsoft.SemanticKernel*"),
+        vocabulary=GENAI,
+        convention=always(INCLUSIVE, "Semantic Kernel copies prompt_tokens, of which cached tokens are part"),
+        role=_kernel_role,
+        rank=1,
+    ),
+    Dialect(
+        name="autogen",
+        scopes=("autogen*",),
+        vocabulary=GENAI,
+        convention=always(INCLUSIVE, "AutoGen's own spans carry no counts"),
+        rank=1,
+    ),
+    Dialect(
+        name="haystack",
+        scopes=("haystack*",),
+        vocabulary=GENAI,
+        convention=always(INCLUSIVE, "Haystack copies the provider's usage"),
+        bodies=("haystack.component.output",),
+        rank=1,
+    ),
+)

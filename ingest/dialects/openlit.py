@@ -1,0 +1,53 @@
+"""OpenLIT: Anthropic's input without cached tokens; invented counts where a stream has no usage."""
+
+from dataclasses import replace
+
+from ingest.dialects.base import Context, Convention, Dialect, Reading
+from ingest.dialects.vocabulary import GENAI
+from ingest.usage import EXCLUSIVE, INCLUSIVE
+
+_EXCLUSIVE_HOSTS = ("anthropic", "aws.bedrock")
+
+
+def _convention(context: Context) -> Convention:
+    if context.provider in _EXCLUSIVE_HOSTS or "anthropic" in context.span.scope_name:
+        return Convention(EXCLUSIVE, "OpenLIT copies input_tokens, beside which cached tokens lie")
+    return Convention(INCLUSIVE, "OpenLIT copies prompt_tokens, of which cached tokens are part")
+
+
+def _invented(reading: Reading, context: Context) -> Reading:
+    """Drop the counts OpenLIT estimates from text when a stream ends without usage.
+
+    A stream whose usage was reported carries both cache keys (1.45); one that was estimated has none, and
+    1.34 estimates every stream of OpenAI.
+    """
+    if not context.is_stream or not reading.usages or context.provider in _EXCLUSIVE_HOSTS:
+        return reading
+    if any(usage.cache_read is not None for usage in reading.usages):
+        return reading
+    return replace(reading, usages=(), is_estimated=True)
+
+
+def _langchain_writes(reading: Reading, context: Context) -> Reading:
+    """The LangChain handler writes 0 for cache counts it did not look for: no statement about Anthropic's cache."""
+    if "langchain" in reading.span.scope_name and context.provider in _EXCLUSIVE_HOSTS:
+        usages = tuple(
+            replace(usage, cache_read=None, cache_write=None)
+            if not usage.cache_read and not usage.cache_write
+            else usage
+            for usage in reading.usages
+        )
+        return replace(reading, usages=usages)
+    return _invented(reading, context)
+
+
+DIALECTS = (
+    Dialect(
+        name="openlit",
+        scopes=("openlit*",),
+        vocabulary=GENAI,
+        convention=_convention,
+        adjust=_langchain_writes,
+        rank=2,
+    ),
+)

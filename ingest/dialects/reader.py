@@ -1,0 +1,286 @@
+"""Reading one record with its dialect: role, counts with their convention, and the facts that set the price."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ingest.dialects import registry
+from ingest.dialects.base import Attributes, Context, Convention, Dialect, Reading, Role
+from ingest.dialects.providers import billed_provider, provider_of_name
+from ingest.dialects.roles import operation_of, role_of
+from ingest.dialects.vocabulary import DETAILS
+from ingest.json_text import parse, repr_usage, text_of
+from ingest.provider_bodies import BodyFacts, count, facts_of, money, usage_of
+from ingest.usage import Usage
+from models.core.telemetry import Span
+
+_PROVIDER_KEYS = (
+    "gen_ai.provider.name",
+    "gen_ai.system",
+    "llm.provider",
+    "llm.system",
+    "ai.model.provider",
+    "langsmith.metadata.ls_provider",
+    "langfuse.observation.metadata.ls_provider",
+    "traceloop.association.properties.ls_provider",
+)
+_ADDRESS_KEYS = (
+    "server.address",
+    "gen_ai.openai.api_base",
+    "gen_ai.request.base_url",
+    "llm.api_base",
+    "net.peer.name",
+)
+_MODEL_KEYS = (
+    "gen_ai.response.model",
+    "llm.response.model_name",
+    "ai.response.model",
+    "langfuse.observation.model.name",
+    "mlflow.llm.model",
+)
+_REQUEST_MODEL_KEYS = (
+    "gen_ai.request.model",
+    "llm.request.model_name",
+    "ai.model.id",
+    "llm.model_name",
+    "embedding.model_name",
+    "langsmith.metadata.ls_model_name",
+    "langfuse.observation.metadata.ls_model_name",
+    "traceloop.association.properties.ls_model_name",
+    "model",
+    "model_name",
+)
+_ID_KEYS = ("gen_ai.response.id", "ai.response.id", "llm.response.id", "response_id")
+_REQUEST_ID_KEYS = ("anthropic.request.id", "request_id", "gen_ai.request.id", "aws.request_id", "litellm.call_id")
+_TIER_KEYS = (
+    "gen_ai.openai.response.service_tier",
+    "openai.response.service_tier",
+    "anthropic.response.service_tier",
+    "gen_ai.response.service_tier",
+    "gen_ai.usage.service_tier",
+)
+_COST_KEYS = ("gen_ai.cost.total_cost", "operation.cost", "llm.cost.total", "cost_usd", "gen_ai.usage.reported_cost")
+_STREAM_KEYS = ("gen_ai.request.stream", "llm.is_streaming", "gen_ai.is_streaming")
+_REFUSALS = (
+    "ratelimit",
+    "rate_limit",
+    "overloaded",
+    "badrequest",
+    "bad_request",
+    "invalid_request",
+    "authentication",
+    "permissiondenied",
+    "permission",
+    "notfound",
+    "not_found",
+    "internalserver",
+    "internal_server",
+    "unprocessable",
+    "apistatuserror",
+    "servererror",
+    "serviceunavailable",
+    "throttling",
+    "quota",
+    "resourceexhausted",
+    "validationexception",
+    "error code: ",
+    "clienterror",
+    "api_error",
+)
+"""Beginnings and parts of error types with which a provider refuses a request."""
+
+
+def read(span: Span) -> Reading | None:
+    """One record's reading, or None where it tells nothing about requests to models.
+
+    Shapes   1 span, log record or metric point → 1 Reading or None.
+    Units    tokens; costs in USD as the payload reports them.
+    """
+    dialect = registry.dialect_of(span)
+    attributes = _with_events(span)
+    role = dialect.role(span, attributes) if dialect.role else None
+    if role is None:
+        role = role_of(span, attributes)
+    if role is Role.NONE:
+        return None
+    facts = dialect.facts(attributes) if dialect.facts else {}
+    bodies = [
+        (key, body)
+        for key in (dialect.bodies if role is Role.CALL else ())
+        if key in attributes
+        for body in (_body(attributes[key], key),)
+        if body is not None
+    ]
+    names = [facts.get("provider"), *(attributes.get(key) for key in _PROVIDER_KEYS)]
+    address = None if dialect.ignores_address else _first_text(attributes, _ADDRESS_KEYS)
+    request_model = facts.get("request_model") or _first_text(attributes, _REQUEST_MODEL_KEYS)
+    model = (
+        facts.get("model")
+        or _first_text(attributes, _MODEL_KEYS)
+        or next((body.model for _, body in bodies if body.model), None)
+    )
+    provider, _ = billed_provider(address, names, model or request_model)
+    context = Context(
+        span, attributes, provider_of_name(next((n for n in names if n), None)) or provider, _stream(attributes)
+    )
+    usages = _usages(span, attributes, dialect, context, bodies)
+    reading = Reading(
+        span=span,
+        dialect=dialect.name,
+        role=role,
+        operation=facts.get("operation") or operation_of(span, attributes),
+        usages=usages,
+        provider=provider,
+        model=model or request_model,
+        request_model=request_model,
+        response_ids=_ids(attributes, facts, bodies),
+        service_tier=facts.get("service_tier") or _tier(attributes, bodies),
+        region=facts.get("region")
+        or _first_text(attributes, ("cloud.region", "aws.region", "gen_ai.request.region"))
+        or next((body.region for _, body in bodies if body.region), None),
+        server_address=_first_text(attributes, ("server.address",)) if not dialect.ignores_address else None,
+        reported_cost=money(next((attributes[key] for key in _COST_KEYS if key in attributes), None))
+        or next((body.reported_cost for _, body in bodies if body.reported_cost is not None), None),
+        is_stream=context.is_stream,
+        is_error=facts.get("is_error", span.status == "error" or "error.type" in attributes),
+        is_refused=facts.get("is_refused", _is_refused(span, attributes)),
+        is_partial=any(body.is_unfinished for _, body in bodies),
+        rank=dialect.rank,
+    )
+    if reading.is_partial:
+        reading = replace(reading, usages=tuple(_without_output(usage) for usage in reading.usages))
+    return dialect.adjust(reading, context) if dialect.adjust else reading
+
+
+def _with_events(span: Span) -> Attributes:
+    """The span's attributes, and usage that only its events carry."""
+    if not span.events:
+        return span.attributes
+    found: dict[str, Any] = {}
+    for event in span.events:
+        for key, value in event.get("attributes", {}).items():
+            if ("usage." in key or key in _ID_KEYS) and key not in span.attributes:
+                found[key] = value
+    return {**found, **span.attributes} if found else span.attributes
+
+
+def _body(value: Any, key: str) -> BodyFacts | None:
+    parsed = parse(value)
+    facts = facts_of(parsed, key) if parsed is not None else None
+    if facts is not None and facts.usage is None:
+        facts = replace(facts, usage=usage_of(parsed, key))
+    if facts is not None and facts.usage is not None and facts.usage.cache_read is not None:
+        return facts
+    inner = usage_of(repr_usage(value), f"{key}.usage")
+    if inner is None:
+        return facts
+    return replace(facts or BodyFacts(), usage=inner)
+
+
+def _usages(
+    span: Span,
+    attributes: Attributes,
+    dialect: Dialect,
+    context: Context,
+    bodies: Sequence[tuple[str, BodyFacts]],
+) -> tuple[Usage, ...]:
+    found = [replace(body.usage, span_id=span.span_id) for _, body in bodies if body.usage is not None]
+    flat = flat_usage(span, attributes, dialect.vocabulary, dialect.convention(context))
+    if flat is not None:
+        found.append(flat)
+    return tuple(found)
+
+
+def flat_usage(
+    span: Span, attributes: Attributes, vocabulary: Mapping[str, tuple[str, ...]], convention: Convention
+) -> Usage | None:
+    """Counts from single attributes, one alias per quantity; None where there are none."""
+    counts: dict[str, int] = {}
+    origins: dict[str, str] = {}
+    for quantity, aliases in vocabulary.items():
+        for key in aliases:
+            if key in attributes:
+                value = count(attributes[key])
+                if value is not None:
+                    counts[quantity], origins[quantity] = value, key
+                    break
+    if not counts:
+        return None
+    details = {name: value for key, name in DETAILS.items() if (value := count(attributes.get(key)))}
+    usage = Usage(
+        convention=convention.name,
+        reason=convention.reason,
+        trust=convention.trust,
+        reasoning_inside=convention.reasoning_inside,
+        tool_use_inside=convention.tool_use_inside,
+        details=details,
+        origins=origins,
+        span_id=span.span_id,
+        **counts,
+    )
+    return None if usage.is_empty else usage
+
+
+def _without_output(usage: Usage) -> Usage:
+    """A cut stream's output count is that of its first chunk: no count of the answer."""
+    return replace(usage, output=None, reasoning=None, total=None)
+
+
+def _first_text(attributes: Attributes, keys: Sequence[str]) -> str | None:
+    for key in keys:
+        if key in attributes:
+            text = text_of(attributes[key])
+            if text:
+                return text
+    return None
+
+
+def _ids(attributes: Attributes, facts: Mapping[str, Any], bodies: Sequence[tuple[str, BodyFacts]]) -> tuple[str, ...]:
+    found: list[str] = []
+    candidates = (
+        facts.get("response_id"),
+        *(attributes.get(key) for key in (*_ID_KEYS, *_REQUEST_ID_KEYS)),
+        *(body.response_id for _, body in bodies),
+    )
+    for value in candidates:
+        text = text_of(value)
+        if text and text not in found:
+            found.append(text)
+    return tuple(found)
+
+
+def _tier(attributes: Attributes, bodies: Sequence[tuple[str, BodyFacts]]) -> str | None:
+    return _first_text(attributes, _TIER_KEYS) or next(
+        (body.service_tier for _, body in bodies if body.service_tier), None
+    )
+
+
+def _stream(attributes: Attributes) -> bool | None:
+    for key in _STREAM_KEYS:
+        if key in attributes:
+            return attributes[key] in (True, "true", "True")
+    step = attributes.get("ai.operationId")
+    if isinstance(step, str) and "tream" in step:
+        return True
+    parameters = attributes.get("llm.invocation_parameters")
+    if isinstance(parameters, str) and '"stream' in parameters:
+        parsed = parse(parameters)
+        if isinstance(parsed, dict) and (parsed.get("stream") or parsed.get("streaming")):
+            return True
+    return None
+
+
+def _is_refused(span: Span, attributes: Attributes) -> bool:
+    for key in ("http.response.status_code", "http.status_code", "gen_ai.response.status_code", "status_code"):
+        status = count(attributes.get(key))
+        if status is not None and status >= 400:
+            return True
+    if span.status != "error" and "error.type" not in attributes:
+        return False
+    words = [attributes.get("error.type"), attributes.get("exception.type"), span.status_message]
+    words += [event.get("attributes", {}).get("exception.type") for event in span.events]
+    text = " ".join(word.lower() for word in words if isinstance(word, str))
+    error_type = attributes.get("error.type")
+    if isinstance(error_type, str) and error_type.isdigit():
+        return int(error_type) >= 400
+    return any(word in text for word in _REFUSALS)

@@ -1,0 +1,97 @@
+"""Which traces belong together: ids under which the same request may be described elsewhere."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ingest.dialects.base import Reading, Role
+from ingest.dialects.reader import read
+from models.core.telemetry import Span
+
+WORLDWIDE_LENGTH = 16
+"""Ids at least this long are unique everywhere; shorter ones (`chatcmpl-123` of a test server) only in a resource."""
+COUNTS = "counts:"
+"""How link ids begin that are made of counts."""
+MINUTE_NS = 60_000_000_000
+_FINGERPRINTED = ("codex", "gemini-cli")
+"""Dialects whose logs, metrics and spans share neither ids nor traces: their counts are the link."""
+
+
+def link_ids(span: Span) -> tuple[str, ...]:
+    """Ids that tie this record's trace to others: provider response ids, request ids, gateway ids.
+
+    Shapes   1 record → 0 or more ids, in a fixed order. Ids are found in attributes, in events and in the JSON text
+             of attributes, before and after redaction.
+    """
+    reading = read(span)
+    return ids_of(reading) if reading is not None else ()
+
+
+def ids_of(reading: Reading) -> tuple[str, ...]:
+    """The link ids of a reading, its own response id first."""
+    where = resource_key(reading.span.resource)
+    found = [value if len(value) >= WORLDWIDE_LENGTH else f"{value}@{where}" for value in reading.response_ids]
+    if is_fingerprinted(reading):
+        usage = next(iter(reading.usages), None)
+        if usage is not None and usage.input is not None and usage.output is not None:
+            found.append(f"{COUNTS}{where}:{usage.input}:{usage.output}")
+    elif reading.role is Role.CALL and (not reading.response_ids or reading.span.parent_span_id is None):
+        found.extend(_by_counts(reading, where))
+    return tuple(dict.fromkeys(found))
+
+
+def _by_counts(reading: Reading, where: str) -> Iterator[str]:
+    """Where an id is missing, equal counts in the same half minute tie a trace to its unlinked second description.
+
+    Two overlapping minutes are named, so that ends up to half a minute apart always share one. Only records
+    without an id, and roots (an unlinked description is one), take part: other traces need no such tie.
+    """
+    minutes = (reading.span.end_ns // MINUTE_NS, (reading.span.end_ns + MINUTE_NS // 2) // MINUTE_NS)
+    for usage in reading.usages:
+        output = usage.whole_output
+        for name, value in (("whole", usage.whole_input), ("uncached", usage.uncached)):
+            if value and output is not None:
+                yield f"{COUNTS}{where}:{name}:{value}:{output}:floor:{minutes[0]}"
+                yield f"{COUNTS}{where}:{name}:{value}:{output}:round:{minutes[1]}"
+
+
+def is_worldwide(link_id: str) -> bool:
+    """Whether equal ids alone prove the same request; others need times that fit as well."""
+    return "@" not in link_id and not link_id.startswith(COUNTS)
+
+
+def is_fingerprinted(reading: Reading) -> bool:
+    """Whether this dialect's records name their request by its counts alone."""
+    return reading.dialect in _FINGERPRINTED
+
+
+def resource_key(resource: Mapping[str, Any]) -> str:
+    """What makes two resources the same process as far as telemetry tells."""
+    parts = (resource.get("service.namespace"), resource.get("service.name"), resource.get("host.name"))
+    return "|".join("" if part is None else str(part) for part in parts)
+
+
+def link_groups(traces: Iterable[tuple[bytes, Iterable[str]]]) -> list[list[bytes]]:
+    """Partition traces into groups tied by a shared link id.
+
+    Shapes   (trace, its link ids) pairs, a trace may repeat → disjoint groups, sorted, each sorted.
+    """
+    parents: dict[bytes, bytes] = {}
+
+    def root(trace: bytes) -> bytes:
+        while parents[trace] != trace:
+            parents[trace] = parents[parents[trace]]
+            trace = parents[trace]
+        return trace
+
+    owners: dict[str, bytes] = {}
+    for trace, ids in traces:
+        parents.setdefault(trace, trace)
+        for link_id in ids:
+            owner = owners.setdefault(link_id, trace)
+            one, other = root(trace), root(owner)
+            if one != other:
+                parents[max(one, other)] = min(one, other)
+    groups: dict[bytes, list[bytes]] = {}
+    for trace in parents:
+        groups.setdefault(root(trace), []).append(trace)
+    return sorted(sorted(group) for group in groups.values())

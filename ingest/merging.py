@@ -1,0 +1,162 @@
+"""Descriptions of one request become one call: each quantity from whoever knows it best, with its provenance."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ingest.attribution import Attributor
+from ingest.dialects.base import Reading
+from ingest.dialects.providers import provider_of_host
+from ingest.requests import Request, order_of
+from ingest.usage import Combined, combine
+from models.core.telemetry import Call, TokenCounts
+from models.core.vocabulary import BUCKETS, CallStatus, Signal, UsageSource
+
+_ORIGINS = {
+    "input": ("input",),
+    "cache_read": ("cache_read",),
+    "cache_write_5m": ("cache_write_5m", "cache_write"),
+    "cache_write_1h": ("cache_write_1h", "cache_write"),
+    "cache_write_unknown": ("cache_write",),
+    "tool_use_input": ("tool_use",),
+    "output": ("output",),
+    "reasoning": ("reasoning",),
+}
+_NOTHING = TokenCounts(**{bucket.value: 0 for bucket in BUCKETS})
+
+
+def call_of(request: Request, attributor: Attributor) -> Call:
+    """One request as one call.
+
+    Shapes   n ≥ 1 readings of one request → 1 call; the description that names agents gives the call its ids.
+    Adds     tokens are None where nothing was told, and 0 in every bucket where the provider refused the request.
+    """
+    readings = sorted(request.readings, key=_naming)
+    combined = combine([usage for reading in readings for usage in reading.usages])
+    refused = _is_refused(readings) and combined.tokens.is_absent
+    tokens = _NOTHING if refused else combined.tokens
+    return _call(request, readings, combined, tokens, _source(readings, tokens, refused), attributor)
+
+
+def residue_of(request: Request, below: Sequence[Reading], attributor: Attributor) -> Call:
+    """What a model operation used beyond the requests inside it, as a call of its own."""
+    readings = sorted(request.readings, key=_naming)
+    combined = combine([usage for reading in readings for usage in reading.usages])
+    parts = [combine(reading.usages).tokens for reading in below]
+    tokens = TokenCounts(
+        **{
+            bucket.value: _beyond(combined.tokens.get(bucket), [part.get(bucket) for part in parts])
+            for bucket in BUCKETS
+        }
+    )
+    call = _call(request, readings, combined, tokens, UsageSource.PARTIAL, attributor)
+    of = [reading.span.span_id.hex() for reading in below]
+    return replace(call, provenance={**call.provenance, "residue": {"of": of}})
+
+
+def _beyond(whole: int | None, parts: Sequence[int | None]) -> int | None:
+    if whole is None:
+        return None
+    rest = whole - sum(part for part in parts if part is not None)
+    return rest if rest > 0 else 0
+
+
+def _naming(reading: Reading) -> tuple[Any, ...]:
+    """The naming description first: spans before logs, frameworks before clients, the outer before the inner."""
+    span = reading.span
+    return (span.signal is not Signal.TRACES, reading.rank, span.start_ns, -span.end_ns, *order_of(reading)[2:])
+
+
+def _call(
+    request: Request,
+    readings: Sequence[Reading],
+    combined: Combined,
+    tokens: TokenCounts,
+    source: UsageSource,
+    attributor: Attributor,
+) -> Call:
+    first = readings[0]
+    owner = attributor.owner_of([reading.span for reading in readings])
+    spans = [reading.span for reading in readings]
+    timed = [span for span in spans if span.signal is Signal.TRACES] or spans
+    wire = sorted(readings, key=lambda reading: (-reading.rank, order_of(reading)))
+    model = next((r.model for r in readings if r.model and r.model != r.request_model), None)
+    return Call(
+        trace_id=first.span.trace_id,
+        span_id=first.span.span_id,
+        start_ns=min(span.start_ns for span in timed),
+        end_ns=max(span.end_ns for span in timed),
+        status=CallStatus.ERROR if _is_error(readings, tokens) else CallStatus.OK,
+        provider=_provider(wire),
+        model=model or next((r.model for r in readings if r.model), None),
+        request_model=next((r.request_model for r in readings if r.request_model), None),
+        operation=first.operation,
+        instrumentation=first.span.instrumentation,
+        tokens=tokens,
+        usage_source=source,
+        convention=combined.convention,
+        convention_reason=combined.reason,
+        details={key: value for key, value in sorted(combined.details.items()) if value},
+        agent=owner.agent,
+        agent_path=owner.agent_path,
+        task=owner.task,
+        session=owner.session,
+        user=owner.user,
+        team=owner.team,
+        cost_center=owner.cost_center,
+        environment=owner.environment,
+        service=owner.service,
+        tags=dict(sorted(owner.tags.items())),
+        inferred=tuple(sorted(owner.inferred)),
+        response_id=next((r.response_ids[0] for r in wire if r.response_ids), None),
+        service_tier=next((r.service_tier for r in wire if r.service_tier), None),
+        region=next((r.region for r in wire if r.region), None),
+        server_address=next((r.server_address for r in wire if r.server_address), None),
+        reported_cost=next((r.reported_cost for r in readings if r.reported_cost is not None), None),
+        provenance=_provenance(request, combined),
+        described_by=(first.span.span_id, *sorted({span.span_id for span in spans} - {first.span.span_id})),
+    )
+
+
+def _provider(wire: Sequence[Reading]) -> str | None:
+    """The host that answered decides; then the client closest to the wire."""
+    for reading in wire:
+        if provider_of_host(reading.server_address):
+            return reading.provider
+    return next((reading.provider for reading in wire if reading.provider), None)
+
+
+def _is_refused(readings: Sequence[Reading]) -> bool:
+    return any(reading.is_refused for reading in readings)
+
+
+def _is_error(readings: Sequence[Reading], tokens: TokenCounts) -> bool:
+    """A request failed when a description says so and nobody counted an answer."""
+    return any(reading.is_error for reading in readings) and not (tokens.output or tokens.reasoning)
+
+
+def _source(readings: Sequence[Reading], tokens: TokenCounts, refused: bool) -> UsageSource:
+    if refused or tokens.is_absent:
+        return UsageSource.ABSENT
+    counted = [reading for reading in readings if reading.has_usage]
+    if tokens.output is None and readings[0].operation != "embeddings":
+        return UsageSource.PARTIAL
+    trusted = [reading for reading in counted if not reading.is_estimated]
+    if any(reading.is_partial for reading in readings):
+        return UsageSource.PARTIAL
+    return UsageSource.REPORTED if trusted else UsageSource.ESTIMATED
+
+
+def _provenance(request: Request, combined: Combined) -> Mapping[str, Mapping[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for bucket, quantities in _ORIGINS.items():
+        for quantity in quantities:
+            if quantity in combined.origins:
+                span_id, attribute, value = combined.origins[quantity]
+                found[bucket] = {"span_id": span_id.hex(), "attribute": attribute, "value": value}
+                break
+    if request.matches:
+        found["match"] = {"how": list(request.matches)}
+    if combined.disagreements:
+        found["disagreement"] = {"on": list(combined.disagreements)}
+    return found
