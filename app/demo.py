@@ -1,0 +1,52 @@
+"""The sample: real captures and two recorded sessions, loaded into a project of their own."""
+
+import gzip
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+
+from app import wiring
+from app.collector import Collector
+from app.file_loading import Loaded, load_files
+from ingest.otlp_encode import trace_bodies
+from ingest.transcripts.pi import spans_of_rows
+from models.core.vocabulary import Signal
+from models.store.projects import ensure_project
+
+PROJECT = "demo"
+SAMPLE = Path(__file__).parent / "sample"
+OLDEST = timedelta(days=3650)
+"""The recorded sessions are older than what the network collector takes."""
+
+
+def load(*, show_progress: bool = False) -> Loaded:
+    """Load the sample into the running instance. Loading it twice loads it once."""
+    parts = wiring.current()
+    with parts.transaction() as connection:
+        project = ensure_project(connection, PROJECT, is_demo=True)
+    collector = Collector(parts.engine, max_age=OLDEST, hint=lambda: parts.hint("derive"))
+    loaded = load_files(collector, project.id, [SAMPLE / "captures"], show_progress=show_progress)
+    _load_sessions(collector, project.id, loaded)
+    return loaded
+
+
+def _load_sessions(collector: Collector, project_id: int, loaded: Loaded) -> None:
+    collector.start()
+    try:
+        waiting = [
+            collector.submit(body, "protobuf", Signal.TRACES, project_id)
+            for body in trace_bodies(spans_of_rows(_rows()))
+        ]
+        for receipt in [done.result() for done in waiting]:
+            loaded.bodies += 1
+            loaded.records += receipt.records
+            loaded.rejections += receipt.rejections
+    finally:
+        collector.stop()
+
+
+def _rows() -> Iterator[dict[str, object]]:
+    with gzip.open(SAMPLE / "pi_sessions.jsonl.gz", "rb") as lines:
+        yield from map(orjson.loads, lines)
