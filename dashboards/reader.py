@@ -14,8 +14,8 @@ class Reader(Protocol):
         """Every project the viewer may see, the default one first."""
         ...
 
-    def status(self) -> Status:
-        """Freshness of the figures."""
+    def status(self, projects: Sequence[int] | None = None) -> Status:
+        """Freshness of the figures, of all projects unless some are named."""
         ...
 
     def costs(self, query: CostQuery) -> Costs:

@@ -17,59 +17,17 @@ from models.core.vocabulary import BUCKETS
 from models.store.cost_sql import conditions, is_dimension
 from models.store.prices import rate_sources
 
-_COLUMNS = ", ".join(
-    f"c.{name}"
-    for name in [
-        "project_id",
-        "trace_id",
-        "span_id",
-        "start_ns",
-        "end_ns",
-        "end_at",
-        "status",
-        "provider",
-        "model",
-        "request_model",
-        "operation",
-        "instrumentation",
-        "usage_source",
-        "convention",
-        "convention_reason",
-        "details",
-        "inferred",
-        "response_id",
-        "service_tier",
-        "region",
-        "server_address",
-        "reported_cost",
-        "provenance",
-        "described_by",
-    ]
-)
-_CHARGE = ", ".join(
-    f"h.{name}"
-    for name in [
-        "charge_id",
-        "price_status",
-        "unpriced_reason",
-        "list_cost",
-        "billed_cost",
-        "effective_cost",
-        "uncached_cost",
-        "line_buckets",
-        "line_quantities",
-        "line_rate_ids",
-        "line_prices_per_m",
-        "line_list_costs",
-        "line_billed_rate_ids",
-        "line_billed_prices_per_m",
-        "line_billed_costs",
-        "line_effective_costs",
-        "line_assumptions",
-        "recorded_at",
-        "book_id",
-    ]
-)
+_COLUMNS = """
+    c.project_id, c.trace_id, c.span_id, c.start_ns, c.end_ns, c.end_at, c.status, c.provider, c.model, c.request_model,
+    c.operation, c.instrumentation, c.usage_source, c.convention, c.convention_reason, c.details, c.inferred,
+    c.response_id, c.service_tier, c.region, c.server_address, c.reported_cost, c.provenance, c.described_by
+"""
+_CHARGE = """
+    h.charge_id, h.price_status, h.unpriced_reason, h.list_cost, h.billed_cost, h.effective_cost, h.uncached_cost,
+    h.line_buckets, h.line_quantities, h.line_rate_ids, h.line_prices_per_m, h.line_list_costs, h.line_billed_rate_ids,
+    h.line_billed_prices_per_m, h.line_billed_costs, h.line_effective_costs, h.line_assumptions, h.recorded_at,
+    h.book_id
+"""
 _FROM = (
     "calls c JOIN projects p ON p.id = c.project_id "
     "JOIN attributions a ON a.project_id = c.project_id AND a.attribution_id = c.attribution_id "

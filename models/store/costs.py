@@ -99,7 +99,7 @@ def _row(query: CostQuery, found: Any, by_bucket: bool) -> CostRow:
     keys = {name: found[f"key_{position}"] for position, name in enumerate(query.group_by)}
     known = found["priced_charges"] > 0
     costs = {name: found[name] if known else None for name in COSTS}
-    time = found["at"] if "at" in found else None
+    time = found.get("at")
     return CostRow(
         keys=keys,
         time=time,
