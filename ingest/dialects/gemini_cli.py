@@ -1,4 +1,4 @@
-"""Gemini CLI: an api_response log that knows everything; a GenAI log and an llm_call span without cache and thoughts."""
+"""Gemini CLI: one log knows everything; a second log and the llm_call span lack cache and thoughts."""
 
 from typing import Any
 
