@@ -20,6 +20,10 @@ Reduced = tuple[str | None, Any, Mapping[str, Any] | None]
 MAX_IDENTIFIER = 200
 MAX_NAME = 120
 MAX_WORDS_OF_NAME = 4
+MAX_SPACES_OF_NAME = 6
+"""CrewAI's agents are called such as "Senior Market Research Analyst"."""
+MAX_SPACES_INSIDE = 2
+"""Inside JSON a key says less about its value: what is called `name` there may be a person's sentence."""
 MAX_ITEMS = 64
 MAX_DEPTH = 12
 
@@ -167,6 +171,7 @@ _IDENTIFIERS = frozenset(
         "mode",
         "kind",
         "currency",
+        "llm",
         "object",
         "node",
         "version",
@@ -180,7 +185,7 @@ _IDENTIFIERS = frozenset(
         "team",
     ]
 )
-_NAMES = frozenset(["name", "names", "model", "agent", "agents", "tag", "tags", "label", "labels"])
+_NAMES = frozenset(["name", "role", "names", "model", "agent", "agents", "tag", "tags", "label", "labels"])
 # Below these keys of JSON there are only arguments and answers.
 _BELOW_GONE = frozenset(
     ["arguments", "args", "input", "inputs", "parameters", "properties", "input_schema", "json_schema", "tools"]
@@ -255,10 +260,12 @@ def _reduced(key: str, value: Any) -> Any:
     return _tree(value, is_attribution, 0)
 
 
-def _is_kept_text(value: str, word: str) -> bool:
+def _is_kept_text(value: str, word: str, max_spaces: int = MAX_SPACES_OF_NAME) -> bool:
     if len(value) > MAX_IDENTIFIER:
         return False
-    return not _SPACE.search(value) or (word in _NAMES and len(value) <= MAX_NAME and "\n" not in value)
+    if not _SPACE.search(value):
+        return True
+    return word in _NAMES and len(value) <= MAX_NAME and "\n" not in value and value.count(" ") <= max_spaces
 
 
 def _reduced_text(value: str, is_attribution: bool, key: str) -> str | None:
@@ -310,7 +317,7 @@ def _leaf(key: str, value: Any, is_attribution: bool, depth: int) -> Any:
         if value[:1] in ("{", "["):
             return _nested(value, is_attribution, depth)
         allowed = is_attribution or word in _IDENTIFIERS or word in _NAMES or _USAGE.search(key) is not None
-        if allowed and word not in _GONE and word not in _PROSE and _is_kept_text(value, word):
+        if allowed and word not in _GONE and word not in _PROSE and _is_kept_text(value, word, MAX_SPACES_INSIDE):
             return value
         return _usage_call(value)
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
