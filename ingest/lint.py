@@ -59,7 +59,7 @@ CHECKS: tuple[Check, ...] = (
         "usage",
         5,
         "gen_ai.usage.input_tokens, gen_ai.usage.output_tokens",
-        "ask the provider for usage in streams (OpenAI: stream_options.include_usage) and use a current instrumentation",
+        "ask for usage in streams (OpenAI: stream_options.include_usage) and use a current instrumentation",
         lambda call: call.usage_source is UsageSource.REPORTED or call.status.value == "error",
     ),
     Check(
