@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
+import orjson
 import polars as pl
 from sqlalchemy import Connection, text
 
@@ -90,15 +92,13 @@ def load_calls(connection: Connection, project_id: int, keys: Sequence[Key]) -> 
     return frame_of_rows(found.all())
 
 
-def frame_of_rows(found: Sequence[object]) -> pl.DataFrame:
+def frame_of_rows(found: Sequence[Any]) -> pl.DataFrame:
     """Rows read from `calls` (columns of call_frame.ROW, then month) as a frame; what rating ignores is left null."""
-    import orjson
-
     ignored = {"inferred", "described_by", "provenance", "reported_cost"}
     names = [*ROW, "month"]
-    columns: dict[str, list[object]] = {}
+    columns: dict[str, list[Any]] = {}
     for position, name in enumerate(names):
-        values = [row[position] for row in found]  # type: ignore[index]
+        values: list[Any] = [row[position] for row in found]
         if name in ignored:
             values = [None] * len(values)
         elif name == "details":
