@@ -1,6 +1,5 @@
 """The shipped price list: genai-prices' package data laid out as dated rates."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -23,6 +22,7 @@ from genai_prices.types import (
 from models.core.frames import RATES, REQUESTS
 from models.core.money import EXACT
 from models.core.vocabulary import Bucket, Detail, PriceKind
+from models.prices.books import rate_id
 
 STANDARD = "standard"
 PARTS_OF_KEY: Mapping[str, str] = {
@@ -188,7 +188,7 @@ def _rows(provider: str, model: str, tier: str, segment: _Segment, note: str = "
             per_m = EXACT.quantize(EXACT.multiply(amount, Decimal(scale.get(part, 1))), NINE_DIGITS)
             key = (provider, model, str(part), tier, None, context_from)
             period = (_midnight(segment.start), _midnight(segment.end), *daily)
-            number = _rate_id(*key, *period, per_m)
+            number = rate_id(*key, *period, per_m)
             yield (number, PriceKind.LIST.value, 0, *key, per_m, *period, sources[part])
 
 
@@ -200,9 +200,3 @@ def _utc(moment: time) -> time:
 
 def _midnight(day: date | None) -> datetime | None:
     return None if day is None else datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _rate_id(*facts: object) -> int:
-    """The same rate has the same id in every process and release: a hash of what it says, in 63 bits."""
-    digest = hashlib.blake2b(repr(facts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1

@@ -1,0 +1,53 @@
+"""Changing a project's own price book: one transaction with its entry in the audit trail."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection
+
+from models.core.frames import RATES
+from models.prices.books import OWN, with_rates
+from models.store.audit import append_audit
+from models.store.prices import list_books, load_rates, record_book
+
+
+def own_rates(connection: Connection, project_id: int) -> pl.DataFrame:
+    """The rates of a project's own book in force; an empty frame where it has none."""
+    for book in list_books(connection, project_id):
+        if book.project_id == project_id and book.name == OWN and book.superseded_at is None:
+            return load_rates(connection, [book.book_id])
+    return pl.DataFrame(schema=RATES)
+
+
+def add_own_rates(
+    connection: Connection,
+    project_id: int,
+    added: Sequence[Mapping[str, Any]],
+    actor: str,
+    end_previous: bool = False,
+    source: str = "own prices",
+) -> int:
+    """Record a project's own book with more rates; returns the id of the book in force.
+
+    Raises   Conflict where rates overlap. Given twice it changes nothing: the same rates make the same book.
+    """
+    before = own_rates(connection, project_id)
+    after = with_rates(before, added, end_previous)
+    book_id = record_book(connection, project_id, OWN, after, source, recorded_by=actor)
+    if set(after["rate_id"]) != set(before["rate_id"]):
+        append_audit(
+            connection,
+            actor=actor,
+            action="prices.set",
+            subject=f"price book {book_id}",
+            at=datetime.now(UTC),
+            after={"rates": [_shown(rate) for rate in added]},
+            project_id=project_id,
+        )
+    return book_id
+
+
+def _shown(rate: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in rate.items() if value is not None and name != "priority"}
