@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import pairwise
 
 import plotly.graph_objects as go
 
@@ -21,34 +22,34 @@ class Series:
     key: str = ""
 
 
-def money_ticks(most: float) -> tuple[list[float], list[str]]:
-    """At most five round ticks from zero that cover the largest value, and their labels."""
+def round_step(most: Decimal) -> Decimal:
+    """A round step that covers a positive number in at most five."""
+    power = Decimal(10) ** (most.adjusted() - 1)
+    return next(size * power for size in _ROUND if size * power * 5 >= most)
+
+
+_ROUND = tuple(Decimal(size) for size in ("2", "2.5", "5", "10", "20"))
+
+
+def money_ticks(most: Decimal) -> tuple[list[float], list[str]]:
+    """At most five round ticks above zero, none beyond the largest value, and their labels."""
     if most <= 0:
         return [0.0], ["$0"]
-    power = Decimal(10) ** (Decimal(str(most)).adjusted() - 1)
-    wanted = Decimal(str(most)) / 4
-    step = next(
-        size * power
-        for size in (Decimal(s) for s in ("1", "2", "2.5", "5", "10", "20", "25", "50"))
-        if size * power >= wanted
-    )
-    ticks = [step * at for at in range(int(Decimal(str(most)) / step) + 1)]
-    return [float(tick) for tick in ticks], [_axis_money(tick) for tick in ticks]
+    step = round_step(most)
+    ticks = [step * at for at in range(int(most / step) + 1)]
+    return [float(tick) for tick in ticks], [axis_money(tick) for tick in ticks]
 
 
-def _axis_money(amount: Decimal) -> str:
-    if amount == 0:
-        return "$0"
-    if amount >= 1:
-        return (
-            f"${fmt.significant(amount).rstrip('0').rstrip('.') if amount < 1000 else _trim(fmt.significant(amount))}"
-        )
-    return f"${amount.normalize():f}"
-
-
-def _trim(text: str) -> str:
-    number, suffix = text[:-1], text[-1]
+def axis_count(amount: Decimal | int) -> str:
+    """A round number without idle digits: `2k`, `2.5k`, `400`, `0.05`, `0`."""
+    text = fmt.significant(Decimal(amount))
+    number, suffix = (text[:-1], text[-1]) if text[-1].isalpha() else (text, "")
     return f"{number.rstrip('0').rstrip('.') if '.' in number else number}{suffix}"
+
+
+def axis_money(amount: Decimal) -> str:
+    """A round amount: `$2k`, `$0.05`, `$0`."""
+    return f"${axis_count(amount)}"
 
 
 def day_ticks(days: Sequence[date], most: int = 7) -> tuple[list[str], list[str]]:
@@ -67,7 +68,7 @@ def spend_by_day(days: Sequence[date], stack: Sequence[Series], today: date | No
     figure = go.Figure()
     surface = TOKENS[scheme]["surface"]
     x = [day.isoformat() for day in days]
-    totals = [float(sum((series.days.get(day, Decimal(0)) for series in stack), Decimal(0))) for day in days]
+    totals = [sum((series.days.get(day, Decimal(0)) for series in stack), Decimal(0)) for day in days]
     for series in stack:
         costs = [series.days.get(day) for day in days]
         figure.add_bar(
@@ -80,7 +81,7 @@ def spend_by_day(days: Sequence[date], stack: Sequence[Series], today: date | No
             ],
             hovertemplate=f"{_escape(series.name)} %{{customdata[2]}}<extra></extra>",
         )
-    ticks, labels = money_ticks(max(totals, default=0))
+    ticks, labels = money_ticks(max(totals, default=Decimal(0)))
     names, words = day_ticks(days)
     if today is not None and today in days:
         words = [
@@ -120,6 +121,7 @@ def icicle(cells: Sequence[Cell], digits: int, scheme: Scheme) -> go.Figure:
         return tint(own, (0.0, 0.35, 0.6)[min(cell.depth - 1, 2)], scheme)
 
     colours = [colour(cell) for cell in cells]
+    inks = [ink_on(tone) if cell.parent else token["ink"] for cell, tone in zip(cells, colours, strict=True)]
     figure = go.Figure(
         go.Icicle(
             ids=[cell.id for cell in cells],
@@ -133,11 +135,7 @@ def icicle(cells: Sequence[Cell], digits: int, scheme: Scheme) -> go.Figure:
             pathbar={"visible": False},
             leaf={"opacity": 1},
             marker={"colors": colours, "line": {"color": token["surface"], "width": 1}},
-            textfont={
-                "color": [
-                    token["ink"] if not cell.parent else ink_on(tone) for cell, tone in zip(cells, colours, strict=True)
-                ]
-            },
+            textfont={"color": inks},
             textinfo="label+text",
             textposition="top left",
             hovertemplate="%{label}<br>%{customdata}<extra></extra>",
@@ -151,6 +149,10 @@ def icicle(cells: Sequence[Cell], digits: int, scheme: Scheme) -> go.Figure:
         hovermode="closest",
     )
     return figure
+
+
+MOST_LABELS = 3
+"""Compactions that are named in the chart; the others are lines only."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -173,7 +175,7 @@ def compactions(steps: Sequence[ContextStep]) -> list[tuple[ContextStep, Context
     """Neighbouring calls between which the context lost more than half, from at least 10,000 tokens."""
     return [
         (before, after)
-        for before, after in zip(steps, steps[1:], strict=False)
+        for before, after in pairwise(steps)
         if before.total >= 10_000 and after.total * 2 < before.total
     ]
 
@@ -206,29 +208,30 @@ def context_size(steps: Sequence[ContextStep], start: datetime, scheme: Scheme) 
             hovertemplate=f"{name} %{{y:,}}<extra></extra>",
         )
     most = max((step.total for step in steps), default=0)
-    for before, after in compactions(steps):
+    last = max(x, default=1.0) or 1.0
+    for number, (before, after) in enumerate(compactions(steps)):
         at = seconds(after.start)
         figure.add_vline(x=at, line={"color": token["ink-2"], "width": 1, "dash": "dash"})
+        if number >= MOST_LABELS:
+            continue
         figure.add_annotation(
             x=at,
             y=most * 1.12,
             text=f"compaction {fmt.tokens(before.total)} → {fmt.tokens(after.total)}",
             showarrow=False,
-            xanchor="left",
+            xanchor="left" if at < last * 0.7 else "right",
             font={"size": 11.5, "color": token["ink-2"]},
         )
-    last = max(x, default=1.0) or 1.0
     ticks = [last * part / 4 for part in range(5)]
-    power = 10 ** max(len(str(most)) - 2, 0)
-    size = next((step * power for step in (1, 2, 2.5, 5, 10, 20, 25, 50) if step * power * 4 >= most), 1)
-    levels = [size * at for at in range(int(most / size) + 1)] if most else [0]
+    size = int(round_step(Decimal(most))) or 1
+    levels = list(range(0, most + 1, size))
     figure.update_layout(
         template=TEMPLATES[scheme],
         margin={"l": 42, "r": 8, "t": 6, "b": 24},
         xaxis={"tickvals": ticks, "ticktext": [_seconds(tick) for tick in ticks], "range": [0, last]},
         yaxis={
             "tickvals": levels,
-            "ticktext": [fmt.tokens(int(level)) for level in levels],
+            "ticktext": [axis_count(level) for level in levels],
             "range": [0, most * 1.2 or 1],
         },
     )

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dash_ag_grid as dag
+from dash import html
+
+from dashboards.parts import aria
 
 # Every colour is a variable of the page, so one definition serves both themes.
 _THEME = (
@@ -12,7 +15,8 @@ _THEME = (
     " headerTextColor: 'var(--ink-3)', borderColor: 'var(--line)', rowBorder: {color: 'var(--line)'},"
     " headerRowBorder: {color: 'var(--line)'}, rowHoverColor: 'var(--surface-2)',"
     " selectedRowBackgroundColor: 'var(--accent-bg)', accentColor: 'var(--accent)', wrapperBorder: false,"
-    " headerColumnResizeHandleColor: 'transparent', cellHorizontalPadding: 10, pinnedRowBorder: {color: 'var(--line-2)'}})"
+    " headerColumnResizeHandleColor: 'transparent', cellHorizontalPadding: 10,"
+    " pinnedRowBorder: {color: 'var(--line-2)'}})"
 )
 ROW, TRACE_ROW, HEAD = 32, 26, 34
 
@@ -30,18 +34,18 @@ def number_column(field: str, name: str, drills: bool = False, **more: Any) -> d
         "type": "rightAligned",
         "valueFormatter": {"function": f"params.data.{field}_text"},
         "tooltipField": f"{field}_full",
-        "cellClass": "link" if drills else "",
+        "cellClass": ["ag-right-aligned-cell", "link"] if drills else ["ag-right-aligned-cell"],
         "comparator": {"function": "(a ?? -Infinity) - (b ?? -Infinity)"},
         **more,
     }
 
 
-def bar_style(field: str) -> dict[str, str]:
-    """A cell style that paints the CSS gradient in a field of the row behind the number."""
+def bar_style(field: str, more: str = "") -> dict[str, str]:
+    """A cell style that paints the CSS gradient in a field of the row behind the number, and what else is said."""
     # The parentheses matter: without them the braces read as a block and nothing is drawn.
     return {
         "function": f"({{backgroundImage: params.data.{field}, backgroundRepeat: 'no-repeat',"
-        " backgroundSize: 'calc(100% - 12px) 62%', backgroundPosition: '6px center'})"
+        f" backgroundSize: 'calc(100% - 12px) 62%', backgroundPosition: '6px center'{', ' + more if more else ''}}})"
     }
 
 
@@ -55,23 +59,24 @@ def interval(start: float, end: float, colour: str) -> str:
     """A gradient that fills the cell between two shares: a span on a time axis. It is never thinner than 0.4 %."""
     left = max(0.0, min(start, 0.996)) * 100
     right = min(100.0, max(end * 100, left + 0.4))
-    return f"linear-gradient(90deg, transparent {left:.3f}%, {colour} {left:.3f}%, {colour} {right:.3f}%, transparent {right:.3f}%)"
+    stops = (f"transparent {left:.3f}%", f"{colour} {left:.3f}%", f"{colour} {right:.3f}%", f"transparent {right:.3f}%")
+    return f"linear-gradient(90deg, {', '.join(stops)})"
 
 
 def grid(
     name: str,
-    columns: Sequence[Mapping[str, Any]],
-    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[dict[str, Any]],
+    rows: Sequence[dict[str, Any]],
     *,
     label: str,
     total: Mapping[str, Any] | None = None,
     row_height: int = ROW,
     most_height: int = 640,
     **options: Any,
-) -> dag.AgGrid:
+) -> html.Div:
     """A table of any length. Short ones are as high as their rows; long ones scroll and draw what is seen."""
     height = HEAD + row_height * (len(rows) + (1 if total else 0)) + 4
-    return dag.AgGrid(
+    table = dag.AgGrid(
         id=name,
         columnDefs=list(columns),
         rowData=list(rows),
@@ -86,10 +91,9 @@ def grid(
             "tooltipShowDelay": 300,
             "animateRows": False,
             "suppressDragLeaveHidesColumns": True,
-            "autoSizeStrategy": {"type": "fitGridWidth"},
-            "ariaLabel": label,
             **options,
         },
         style={"height": f"{min(height, most_height)}px", "width": "100%"},
         className="",
     )
+    return html.Div(table, role="region", **aria(label=label))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import dash
 from dash import Dash, State
@@ -53,7 +54,8 @@ def mount(server: FastAPI, reader: Reader | None = None, load_sample: Callable[[
     server.include_router(downloads.router)
     app = Dash(
         __package__,
-        server=server,
+        # Dash takes a FastAPI application here; its annotation still names Flask only.
+        server=cast(Any, server),
         use_pages=True,
         use_async=True,
         pages_folder="",

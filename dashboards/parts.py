@@ -4,8 +4,10 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import dash_mantine_components as dmc
+import plotly.graph_objects as go
 from dash import dcc, html
 from dash.development.base_component import Component
 
@@ -23,14 +25,19 @@ SAMPLE_SAID = "sample-said"
 log = logging.getLogger(__name__)
 
 
+def aria(**words: str) -> dict[str, Any]:
+    """ARIA attributes of a component: `**aria(label="Pages")`."""
+    return {f"aria-{name}": word for name, word in words.items()}
+
+
 def icon(name: str) -> html.Span:
     """An icon of assets/icons.css; the word beside it carries the meaning."""
-    return html.Span(className=f"icon icon-{name}", **{"aria-hidden": "true"})
+    return html.Span(className=f"icon icon-{name}", **aria(hidden="true"))
 
 
 def marked(child: Child, current: bool) -> html.Span:
     """A link in a row of choices, marked for eyes and screen readers when it is the one in force."""
-    return html.Span(child, **{"aria-current": "true"}) if current else html.Span(child)
+    return html.Span(child, **aria(current="true")) if current else html.Span(child)
 
 
 def segments(label: str, choices: Iterable[tuple[str, str, bool]]) -> html.Nav:
@@ -38,7 +45,7 @@ def segments(label: str, choices: Iterable[tuple[str, str, bool]]) -> html.Nav:
     return html.Nav(
         [marked(dcc.Link(name, href=href), current) for name, href, current in choices],
         className="segments",
-        **{"aria-label": label},
+        **aria(label=label),
     )
 
 
@@ -120,7 +127,7 @@ def badge(text: str, role: str = "", symbol: str = "") -> html.Span:
 
 def swatch(colour: str) -> html.Span:
     """The colour that a name has on every page."""
-    return html.Span(className="swatch", style={"background": colour}, **{"aria-hidden": "true"})
+    return html.Span(className="swatch", style={"background": colour}, **aria(hidden="true"))
 
 
 def legend(*pairs: tuple[str, str]) -> html.Div:
@@ -139,7 +146,7 @@ def table(head: Sequence[tuple[str, bool]], rows: Sequence[html.Tr], label: str,
     return html.Table(
         [html.Thead(html.Tr(cells)), html.Tbody(list(rows))],
         className=f"rows {extra}".strip(),
-        **{"aria-label": label},
+        **aria(label=label),
     )
 
 
@@ -155,7 +162,7 @@ def change_class(now: Decimal | None, before: Decimal | None) -> str:
     return "up" if now > before else "down"
 
 
-def graph(name: str, figure: object, height: int, label: str) -> html.Div:
+def graph(name: str, figure: go.Figure, height: int, label: str) -> html.Div:
     """A chart with the sentence that says what it shows."""
     return html.Div(
         dcc.Graph(
@@ -166,7 +173,7 @@ def graph(name: str, figure: object, height: int, label: str) -> html.Div:
             config={"displayModeBar": False, "doubleClick": False, "showTips": False},
         ),
         role="img",
-        **{"aria-label": label},
+        **aria(label=label),
     )
 
 

@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
 
 from dashboards.data import largest_first, whole
-from dashboards.parts import LOAD_SAMPLE, SAMPLE_SAID, badge, card, freshness, icon, marked
+from dashboards.parts import LOAD_SAMPLE, SAMPLE_SAID, aria, badge, card, freshness, icon, marked
 from dashboards.period import Period, month_of, parse_period, presets, previous, year_before
 from dashboards.reader import current_reader, sample_loader
 from dashboards.theme import FONT
@@ -77,13 +77,13 @@ def frame() -> Component:
                         [
                             html.Div(
                                 [
-                                    html.Span(className="brand-mark", **{"aria-hidden": "true"}),
+                                    html.Span(className="brand-mark", **aria(hidden="true")),
                                     "Jevons",
                                     dmc.Burger(id=BURGER, opened=False, size="sm", hiddenFrom="sm", ml="auto"),
                                 ],
                                 className="brand",
                             ),
-                            html.Nav(navigation(None), id=NAV, className="nav", **{"aria-label": "Pages"}),
+                            html.Nav(navigation(None), id=NAV, className="nav", **aria(label="Pages")),
                         ]
                     ),
                     dmc.AppShellHeader(html.Div(id=BAR, className="bar")),
@@ -106,7 +106,7 @@ def navigation(view: View | None) -> list[Component]:
             items.append(
                 html.Div(
                     dcc.Link([icon(symbol), name], href=href, className="nav-link"),
-                    **({"aria-current": "page"} if view is not None and view.path == path else {}),
+                    **(aria(current="page") if view is not None and view.path == path else {}),
                 )
             )
     return items
@@ -118,7 +118,7 @@ def bar(view: View) -> list[Component]:
     status = current_reader().status()
     return [
         html.Button(
-            icon("menu"), id="open-menu", className="button plain only-narrow", **{"aria-label": "Menu"}, n_clicks=0
+            icon("menu"), id="open-menu", className="button plain only-narrow", **aria(label="Menu"), n_clicks=0
         ),
         html.Div(title, className="bar-title"),
         html.Div(
@@ -202,19 +202,17 @@ def _period(view: View) -> Component:
                 _links("UTC days", _preset_links(view)),
                 html.Div(
                     [
-                        html.Div("A month", className="panel-head"),
-                        dmc.MonthPicker(
+                        html.Div("A month, or days", className="panel-head"),
+                        dmc.MonthPickerInput(
                             id=PICK_MONTH,
                             value=view.period.first.isoformat() if view.period.is_month else None,
-                            defaultDate=view.period.last.isoformat(),
+                            placeholder="Choose a month",
                             maxDate=today.isoformat(),
+                            popoverProps={"withinPortal": False},
                             size="xs",
+                            mb=8,
+                            **aria(label="Month"),
                         ),
-                    ]
-                ),
-                html.Div(
-                    [
-                        html.Div("Days", className="panel-head"),
                         dmc.DatePicker(
                             id=PICK_DAYS,
                             type="range",
@@ -295,7 +293,7 @@ def _narrow(view: View) -> Component:
         month = previous(month)
     return html.Div(
         _popover(
-            html.Button(icon("filter"), className="button plain", **{"aria-label": "Period, project and filters"}),
+            html.Button(icon("filter"), className="button plain", **aria(label="Period, project and filters")),
             html.Div(
                 [
                     html.Div(f"{view.project.name}, {view.period.label()}", className="panel-head"),

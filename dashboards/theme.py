@@ -70,7 +70,8 @@ MONO = "'JetBrains Mono Variable', ui-monospace, monospace"
 def css_variables() -> str:
     """The tokens and series of both themes as CSS variables."""
     blocks: list[str] = []
-    for scheme, selector in (("light", ":root"), ("dark", '[data-mantine-color-scheme="dark"]')):
+    selectors: dict[Scheme, str] = {"light": ":root", "dark": '[data-mantine-color-scheme="dark"]'}
+    for scheme, selector in selectors.items():
         names = {**TOKENS[scheme], **{f"series-{at}": colour for at, colour in enumerate(SERIES[scheme])}}
         blocks.append(f"{selector}{{{''.join(f'--{name}:{colour};' for name, colour in names.items())}}}")
     return "".join(blocks)

@@ -259,12 +259,13 @@ def _icicle(view: View, roots: Sequence[Agent], nameless: CostRow | None, totals
     digits = 0 if spend is not None and spend >= 1000 else fmt.digits_for(spend)
     cells = [figures.Cell("all", "", "all spend", spend or Decimal(0), None, 0)]
     for root in roots:
+        # A family has the colour of its root; a root too small for one of its own has that of its largest member.
+        members = sorted(root.below(), key=lambda agent: (agent is not root, -(agent.own or Decimal(0))))
+        place = next((known[agent.name] for agent in members if agent.name in known), None)
         for agent in root.below():
             if agent.inclusive:
                 parent = agent.path.rsplit("/", 1)[0] if agent.depth else "all"
-                cells.append(
-                    figures.Cell(agent.path, parent, agent.name, agent.inclusive, known.get(root.name), agent.depth + 1)
-                )
+                cells.append(figures.Cell(agent.path, parent, agent.name, agent.inclusive, place, agent.depth + 1))
     lost = nameless.cost(view.basis) if nameless is not None else None
     if lost:
         cells.append(figures.Cell("\0", "all", NAMELESS, lost, None, 1))

@@ -76,7 +76,7 @@ def _table(
         grids.number_column("input", "Input", minWidth=74, flex=0.8, sortable=True),
         grids.number_column("cached", "Cached", minWidth=78, flex=0.8, sortable=True),
         grids.number_column("output", "Output", minWidth=76, flex=0.8, sortable=True),
-        grids.number_column("cost", "Cost", minWidth=100, flex=1, sortable=True, cellClass="link"),
+        grids.number_column("cost", "Cost", minWidth=100, flex=1, sortable=True),
         grids.text_column("trace", "Trace", minWidth=96, flex=0.9, cellClass="link mono", tooltipField="trace_id"),
     ]
     rows = [_row(view, call) for call in calls]

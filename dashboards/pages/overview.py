@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
@@ -16,6 +16,7 @@ from dashboards import format as fmt
 from dashboards.data import Group
 from dashboards.downloads import costs_href
 from dashboards.identity import colour, places
+from dashboards.movers import NAMELESS, movers
 from dashboards.period import Period
 from dashboards.theme import GREY
 from dashboards.view import View, parse_filter
@@ -26,8 +27,6 @@ PATH = "/"
 TITLE = "Overview · Jevons"
 CHART = "overview-by-day"
 DIMENSIONS = (("Model", "model"), ("Agent", "agent"), ("Team", "team"))
-NAMELESS = {"model": "no model", "agent": "no agent attribute", "team": "no team"}
-MOVERS = 4
 
 
 def build(view: View) -> Component:
@@ -37,7 +36,8 @@ def build(view: View) -> Component:
         dimension = "model"
     groups, answer = data.groups_by_day(view, dimension)
     if not answer.totals.calls:
-        return html.Div([parts.page_header("Overview", ["Nothing was spent here yet."]), parts.teach(view)])
+        header = parts.page_header("Overview", ["Nothing was spent here yet."])
+        return html.Div([header, parts.teach(view)])
     before = data.whole(view.costs(period=view.compare, until=view.compare_until)).totals if view.compare else None
     return html.Div(
         [
@@ -55,9 +55,7 @@ def build(view: View) -> Component:
             html.Div(
                 [
                     html.Div(
-                        parts.safely(
-                            f"Top movers · {name.lower()}s", view, lambda key=key, name=name: _movers(view, key, name)
-                        ),
+                        parts.safely(f"Top movers · {name.lower()}s", view, partial(movers, view, key, name)),
                         className="w4",
                     )
                     for name, key in (DIMENSIONS[1], DIMENSIONS[0], DIMENSIONS[2])
@@ -243,7 +241,7 @@ def _by_day(view: View, dimension: str, groups: Sequence[Group], answer: Costs) 
     known = places(view.project, dimension)
 
     def tone(group: Group) -> str:
-        return colour(known.get(group.name) if group.name and group.members == 1 else None, view.theme)
+        return colour(known.get(group.name) if group.name and group.row else None, view.theme)
 
     # Same order in chart and table; grey parts lie on top.
     stack = [
@@ -294,9 +292,14 @@ def _by_day(view: View, dimension: str, groups: Sequence[Group], answer: Costs) 
     )
 
 
+def _key(dimension: str, group: Group) -> str:
+    # What stands for many has no filter of its own.
+    return "" if group.row is None else f"{dimension}:{group.name or ''}"
+
+
 def _name(dimension: str, group: Group) -> str:
-    if group.members > 1 or (group.name == "other" and group.row is None):
-        return f"{group.members} others" if group.members > 1 else "other"
+    if group.row is None:
+        return fmt.plural(group.members, "other")
     return group.name if group.name is not None else NAMELESS[dimension]
 
 
@@ -325,93 +328,6 @@ def _unpriced_note(view: View, dimension: str, answer: Costs) -> list[Any] | Non
         ),
         ".",
     ]
-
-
-def _movers(view: View, dimension: str, title: str) -> Component:
-    """The groups whose cost changed most against the comparison, with their days."""
-    now = {row.keys.get(dimension): row for row in data.whole(view.costs(dimension)).rows}
-    then = (
-        {
-            row.keys.get(dimension): row
-            for row in data.whole(view.costs(dimension, period=view.compare, until=view.compare_until)).rows
-        }
-        if view.compare
-        else {}
-    )
-
-    def spent(rows: dict[str | None, CostRow], name: str | None) -> Decimal | None:
-        # A group without calls spent nothing; one with unpriced calls only is unknown.
-        return rows[name].cost(view.basis) if name in rows else Decimal(0)
-
-    names = [name for name in {*now, *then} if spent(now, name) is not None and spent(then, name) is not None]
-
-    def change(name: str | None) -> Decimal:
-        return (spent(now, name) or Decimal(0)) - (spent(then, name) or Decimal(0))
-
-    chosen = sorted(names, key=lambda name: (-abs(change(name)), name or ""))[:MOVERS]
-    days = _days_of(view, dimension, chosen)
-    known = places(view.project, dimension)
-    total = data.add(spent(now, name) for name in now)
-    digits = 0 if total is not None and total >= 1000 else fmt.digits_for(total)
-    dates = [day for day in view.period.dates if not view.is_open or day <= view.now.date()]
-    rows = [
-        html.Tr(
-            [
-                html.Td(
-                    [
-                        parts.swatch(colour(known.get(name) if name else None, view.theme))
-                        if dimension == "model"
-                        else None,
-                        dcc.Link(
-                            name or NAMELESS[dimension], href=view.with_filter((dimension, name)), title=name or ""
-                        ),
-                    ],
-                    className="name",
-                ),
-                parts.number(fmt.money(spent(now, name), digits), fmt.money_exact(spent(now, name))),
-                parts.number(
-                    fmt.money_change(spent(now, name), spent(then, name), digits),
-                    fmt.money_exact(change(name)),
-                    parts.change_class(spent(now, name), spent(then, name)),
-                ),
-                html.Td(_sparkline([days.get(name, {}).get(day) for day in dates]), className="n"),
-            ]
-        )
-        for name in chosen
-    ]
-    against = f"vs {view.compare.label(False)}" if view.compare else "no comparison"
-    head = [(title, False), ("Spend", True), ("Change", True), ("Daily", True)]
-    return parts.card(
-        f"Top movers · {title.lower()}s",
-        parts.table(head, rows, f"{title}s whose spend changed most"),
-        end=html.Span(against, className="note"),
-    )
-
-
-def _days_of(view: View, dimension: str, names: Sequence[str | None]) -> dict[str | None, dict[date, Decimal]]:
-    found: dict[str | None, dict[date, Decimal]] = {}
-    if not names:
-        return found
-    only = [(dimension, name) for name in names]
-    for row in data.whole(view.costs(dimension, by=Granularity.DAY, only=only)).rows:
-        cost = row.cost(view.basis)
-        if row.time is not None and cost is not None:
-            found.setdefault(row.keys.get(dimension), {})[row.time.date()] = cost
-    return found
-
-
-def _sparkline(costs: Sequence[Decimal | None]) -> Component:
-    # Shape only: a day without calls is drawn at nothing, the amounts stand beside it.
-    values = [0.0 if cost is None else float(cost) for cost in costs]
-    if len(values) < 2:
-        return html.Span(fmt.UNKNOWN, className="quiet")
-    return html.Div(
-        dmc.Sparkline(
-            data=values, w=62, h=22, color="var(--ink-3)", fillOpacity=0.12, curveType="linear", strokeWidth=1.5
-        ),
-        className="spark",
-        **{"aria-hidden": "true"},
-    )
 
 
 def register(app: Dash) -> None:

@@ -25,6 +25,9 @@ PATH = "/trace"
 TITLE = "Trace · Jevons"
 GRID, PICKER, CONTEXT = "trace-grid", "trace-picker", "trace-context"
 MOST_TRACES = 50
+MOST_AGENTS = 4
+"""Agents whose context can be chosen: the costliest."""
+NAMELESS = "no agent attribute"
 DIGITS = 4
 """Digits after the point of one trace."""
 
@@ -45,9 +48,7 @@ def _picker(view: View) -> Component:
     spend = data.whole(view.costs()).totals.cost(view.basis) if not view.filters else None
     first = traces[0]
     sentence: list[Any] = [
-        "The costliest of ",
-        view.period.label(),
-        " took ",
+        f"The costliest run of {view.period.label()} cost ",
         parts.strong(fmt.money_short(first.effective_cost), first.effective_cost),
     ]
     share = fmt.share_of(first.effective_cost, spend)
@@ -117,10 +118,9 @@ def _trace(view: View, trace_id: str) -> Component:
         raise NotFound(f"project {view.project.name} has no trace {trace_id}. Choose another project or trace.")
     calls = [node for node in tree.spans if node.call is not None]
     chosen = next((node for node in calls if node.span_id == view.get("span")), None)
-    steps = _steps(calls)
     main = html.Div(
         [
-            parts.safely("Context size", view, lambda: _context(view, tree, steps)) if steps else None,
+            parts.safely("Context size", view, lambda: _context(view, tree, calls)),
             parts.safely("Spans", view, lambda: _spans(view, tree)),
         ],
         className="stack",
@@ -149,7 +149,7 @@ def _by_agent(calls: Sequence[SpanNode]) -> list[tuple[str, Decimal]]:
     sums: dict[str, Decimal] = {}
     for node in calls:
         if node.self_cost is not None:
-            name = node.agent or "no agent attribute"
+            name = node.agent or NAMELESS
             sums[name] = sums.get(name, Decimal(0)) + node.self_cost
     return sorted(sums.items(), key=lambda pair: -pair[1])
 
@@ -182,19 +182,33 @@ def _steps(calls: Sequence[SpanNode]) -> list[figures.ContextStep]:
     return sorted(steps, key=lambda step: (step.start, step.end))
 
 
-def _context(view: View, tree: TraceTree, steps: Sequence[figures.ContextStep]) -> Component:
+def _context(view: View, tree: TraceTree, calls: Sequence[SpanNode]) -> Component:
+    """The context of one agent, the costliest unless the address says another: agents have contexts of their own."""
+    agents = [name for name, _ in _by_agent(calls)][:MOST_AGENTS]
+    chosen = view.get("of") if view.get("of") in agents else (agents[0] if agents else NAMELESS)
+    steps = _steps([node for node in calls if (node.agent or NAMELESS) == chosen])
+    title = f"Context size of {chosen}, per call"
+    choices = [(name, view.href(of=name), name == chosen) for name in agents]
+    end = parts.segments("Agent", choices) if len(choices) > 1 else None
+    if not steps:
+        return parts.card(title, html.P("No call of it reports its input tokens.", className="note"), end=end)
     figure = figures.context_size(steps, tree.start, view.theme)
     most = max(step.total for step in steps)
+    shrunk = figures.compactions(steps)
+    said = f"{fmt.plural(len(steps), 'call')}, at most {fmt.tokens(most)} input tokens"
+    if shrunk:
+        said += f"; {fmt.plural(len(shrunk), 'compaction')}"
     colours = (
         ("cache read", "var(--series-4)"),
         ("cache write", "var(--series-0)"),
         ("uncached input", "var(--series-1)"),
     )
     return parts.card(
-        "Context size, per call",
-        parts.graph(CONTEXT, figure, 168, f"Input tokens of {len(steps)} calls over time, at most {fmt.count(most)}."),
-        subtitle=f"input tokens in order of start; at most {fmt.tokens(most)}",
-        end=parts.legend(*colours),
+        title,
+        parts.graph(CONTEXT, figure, 168, f"Input tokens of {chosen} over time: {said}."),
+        parts.legend(*colours),
+        subtitle=said,
+        end=end,
     )
 
 
@@ -272,7 +286,7 @@ def _spans(view: View, tree: TraceTree) -> Component:
             "Cost",
             minWidth=110,
             flex=1,
-            cellStyle={"function": grids.bar_style("bar")["function"][:-2] + ", fontWeight: params.data.weight})"},
+            cellStyle=grids.bar_style("bar", "fontWeight: params.data.weight"),
         ),
     ]
     legend = parts.legend(

@@ -1,0 +1,106 @@
+"""Top movers: the agents, models or teams whose cost changed most, with the shape of their days."""
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+
+import dash_mantine_components as dmc
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from dashboards import data, parts
+from dashboards import format as fmt
+from dashboards.identity import colour, places
+from dashboards.view import View
+from models.core.queries import CostRow
+from models.core.vocabulary import Granularity
+
+NAMELESS = {"model": "no model", "agent": "no agent attribute", "team": "no team"}
+MOVERS = 4
+
+
+def movers(view: View, dimension: str, title: str) -> Component:
+    """The groups whose cost changed most against the comparison, with their days."""
+    now = {row.keys.get(dimension): row for row in data.whole(view.costs(dimension)).rows}
+    then = (
+        {
+            row.keys.get(dimension): row
+            for row in data.whole(view.costs(dimension, period=view.compare, until=view.compare_until)).rows
+        }
+        if view.compare
+        else {}
+    )
+
+    def spent(rows: dict[str | None, CostRow], name: str | None) -> Decimal | None:
+        # A group without calls spent nothing; one with unpriced calls only is unknown.
+        return rows[name].cost(view.basis) if name in rows else Decimal(0)
+
+    names = [name for name in {*now, *then} if spent(now, name) is not None and spent(then, name) is not None]
+
+    def change(name: str | None) -> Decimal:
+        return (spent(now, name) or Decimal(0)) - (spent(then, name) or Decimal(0))
+
+    chosen = sorted(names, key=lambda name: (-abs(change(name)), name or ""))[:MOVERS]
+    days = _days_of(view, dimension, chosen)
+    known = places(view.project, dimension)
+    total = data.add(spent(now, name) for name in now)
+    digits = 0 if total is not None and total >= 1000 else fmt.digits_for(total)
+    dates = [day for day in view.period.dates if not view.is_open or day <= view.now.date()]
+    rows = [
+        html.Tr(
+            [
+                html.Td(
+                    [
+                        parts.swatch(colour(known.get(name) if name else None, view.theme))
+                        if dimension == "model"
+                        else None,
+                        dcc.Link(
+                            name or NAMELESS[dimension], href=view.with_filter((dimension, name)), title=name or ""
+                        ),
+                    ],
+                    className="name",
+                ),
+                parts.number(fmt.money(spent(now, name), digits), fmt.money_exact(spent(now, name))),
+                parts.number(
+                    fmt.money_change(spent(now, name), spent(then, name), digits),
+                    fmt.money_exact(change(name)),
+                    parts.change_class(spent(now, name), spent(then, name)),
+                ),
+                html.Td(_sparkline([days.get(name, {}).get(day) for day in dates]), className="n"),
+            ]
+        )
+        for name in chosen
+    ]
+    against = f"vs {view.compare.label(False)}" if view.compare else "no comparison"
+    head = [(title, False), ("Spend", True), ("Change", True), ("Daily", True)]
+    return parts.card(
+        f"Top movers · {title.lower()}s",
+        parts.table(head, rows, f"{title}s whose spend changed most"),
+        end=html.Span(against, className="note"),
+    )
+
+
+def _days_of(view: View, dimension: str, names: Sequence[str | None]) -> dict[str | None, dict[date, Decimal]]:
+    found: dict[str | None, dict[date, Decimal]] = {}
+    if not names:
+        return found
+    only = [(dimension, name) for name in names]
+    for row in data.whole(view.costs(dimension, by=Granularity.DAY, only=only)).rows:
+        cost = row.cost(view.basis)
+        if row.time is not None and cost is not None:
+            found.setdefault(row.keys.get(dimension), {})[row.time.date()] = cost
+    return found
+
+
+def _sparkline(costs: Sequence[Decimal | None]) -> Component:
+    # Shape only: a day without calls is drawn at nothing, the amounts stand beside it.
+    values = [0.0 if cost is None else float(cost) for cost in costs]
+    if len(values) < 2:
+        return html.Span(fmt.UNKNOWN, className="quiet")
+    return html.Div(
+        dmc.Sparkline(
+            data=values, w=62, h=22, color="var(--ink-3)", fillOpacity=0.12, curveType="linear", strokeWidth=1.5
+        ),
+        className="spark",
+        **parts.aria(hidden="true"),
+    )
