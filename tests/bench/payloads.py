@@ -1,0 +1,160 @@
+"""OTLP bodies as agents send them: an invocation, then model and tool calls, with ids of their own per body."""
+
+import json
+import random
+import time
+
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+MODELS = (
+    ("anthropic", "claude-sonnet-4-5"),
+    ("openai", "gpt-5"),
+    ("openai", "gpt-4.1-mini"),
+    ("gcp.gemini", "gemini-2.5-pro"),
+)
+WORDS = ("cost", "agent", "trace", "budget", "invoice", "prompt", "answer", "region", "query", "report", "latency")
+
+
+def _put(attributes, key: str, value: object) -> None:  # type: ignore[no-untyped-def]
+    target = attributes.add(key=key).value
+    if isinstance(value, bool):
+        target.bool_value = value
+    elif isinstance(value, int):
+        target.int_value = value
+    elif isinstance(value, float):
+        target.double_value = value
+    elif isinstance(value, list):
+        for item in value:
+            target.array_value.values.add().string_value = item
+    else:
+        target.string_value = str(value)
+
+
+def _prose(chance: random.Random, size: int) -> str:
+    return " ".join(chance.choice(WORDS) for _ in range(size // 6))
+
+
+def traces_body(chance: random.Random, spans: int, content_bytes: int = 0) -> bytes:
+    """One body of `spans` spans: traces of an invocation and up to six pairs of model and tool call.
+
+    Units    `content_bytes` of prompt and answer on every model call; 0 for none. About 0.9 KB per span without.
+    """
+    body = TracesData()
+    now = time.time_ns()
+    left = spans
+    while left:
+        scope_spans = _resource(body, chance)
+        trace_id, root = chance.randbytes(16), chance.randbytes(8)
+        session, user = f"conv_{chance.getrandbits(128):032x}", f"user-{chance.randrange(2000):04d}"
+        agent = chance.choice(("researcher", "planner", "coder", "reviewer"))
+        steps = [None, *(("chat", "tool")[i % 2] for i in range(2 * chance.randint(2, 6)))][:left]
+        left -= len(steps)
+        start = now - chance.randrange(3600) * 10**9
+        shared = {"gen_ai.conversation.id": session, "session.id": session, "user.id": user, "gen_ai.agent.name": agent}
+        for step in steps:
+            end = start + chance.randrange(20, 4000) * 1_000_000
+            span = scope_spans.spans.add(trace_id=trace_id, start_time_unix_nano=start, end_time_unix_nano=end)
+            span.status.code = 1
+            span.kind = 3 if step == "chat" else 1
+            if step is None:
+                span.span_id, span.name = root, f"invoke_agent {agent}"
+                facts = _invocation(chance)
+            else:
+                span.span_id, span.parent_span_id = chance.randbytes(8), root
+                facts = _chat(chance, content_bytes) if step == "chat" else _tool(chance)
+                span.name = f"{step} {facts.get('gen_ai.request.model', 'search')}"
+                start = end
+            for key, value in (facts | shared).items():
+                _put(span.attributes, key, value)
+    return body.SerializeToString()
+
+
+def _resource(body: TracesData, chance: random.Random):  # type: ignore[no-untyped-def]
+    resource_spans = body.resource_spans.add()
+    team = chance.randrange(12)
+    facts = {
+        "service.name": f"svc-{team % 6}",
+        "service.version": "1.4.2",
+        "deployment.environment.name": "prod",
+        "team": f"team-{team:02d}",
+        "cost_center": f"cc-{team * 3:03d}",
+        "host.name": "ip-10-0-3-17",
+        "telemetry.sdk.name": "opentelemetry",
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.version": "1.45.0",
+        "process.pid": 4242,
+        "cloud.region": "eu-west-1",
+    }
+    for key, value in facts.items():
+        _put(resource_spans.resource.attributes, key, value)
+    scope_spans = resource_spans.scope_spans.add()
+    scope_spans.scope.name, scope_spans.scope.version = "opentelemetry.instrumentation.openai_v2", "2.4b0"
+    return scope_spans
+
+
+def _invocation(chance: random.Random) -> dict[str, object]:
+    return {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.provider.name": "anthropic",
+        "gen_ai.agent.id": "asst_5j66UpCpwteGg4YSxUnt7lPY",
+        "app.feature": f"feature-{chance.randrange(9)}",
+        "app.tenant": f"tenant-{chance.randrange(40)}",
+        "app.release": "2026.11.2",
+        "gen_ai.output.type": "text",
+        "app.priority": chance.randrange(4),
+        "app.retry": 0,
+        "app.trigger": "http",
+        "http.route": "/v1/run",
+        "client.address": "10.2.3.4",
+        "thread.id": 140123,
+        "code.function.name": "run_agent",
+    }
+
+
+def _chat(chance: random.Random, content_bytes: int) -> dict[str, object]:
+    provider, model = chance.choice(MODELS)
+    read = chance.choice((0, 1024, 4096, 12000))
+    facts: dict[str, object] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": provider,
+        "gen_ai.system": provider,
+        "gen_ai.request.model": model,
+        "gen_ai.response.model": model,
+        "gen_ai.response.id": f"resp_{chance.getrandbits(96):024x}",
+        "gen_ai.request.temperature": 0.2,
+        "gen_ai.request.max_tokens": 4096,
+        "gen_ai.request.top_p": 0.95,
+        "gen_ai.usage.input_tokens": chance.randrange(200, 6000) + read,
+        "gen_ai.usage.output_tokens": chance.randrange(20, 1800),
+        "gen_ai.usage.cache_read.input_tokens": read,
+        "gen_ai.response.finish_reasons": ["stop"],
+        "server.address": f"api.{provider}.com",
+        "server.port": 443,
+        "gen_ai.output.type": "text",
+    }
+    if content_bytes:
+        asked, answered = _prose(chance, content_bytes * 3 // 4), _prose(chance, content_bytes // 4)
+        facts["gen_ai.input.messages"] = json.dumps([{"role": "user", "parts": [{"type": "text", "content": asked}]}])
+        facts["gen_ai.output.messages"] = json.dumps(
+            [{"role": "assistant", "parts": [{"type": "text", "content": answered}], "finish_reason": "stop"}]
+        )
+    return facts
+
+
+def _tool(chance: random.Random) -> dict[str, object]:
+    return {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": chance.choice(("web_search", "sql_query", "read_file")),
+        "gen_ai.tool.type": "function",
+        "gen_ai.tool.call.id": f"call_{chance.getrandbits(96):024x}",
+        "app.tool.rows": chance.randrange(500),
+        "app.tool.cached": chance.random() < 0.3,
+        "server.address": "tools.internal",
+        "server.port": 8443,
+        "network.protocol.name": "http",
+        "http.request.method": "POST",
+        "http.response.status_code": 200,
+        "url.path": "/call",
+        "thread.id": 140123,
+        "app.tool.ms": chance.randrange(20_000) / 10,
+    }
