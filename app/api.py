@@ -10,7 +10,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 import app.routes
-from app import docs_page, errors, wiring
+from app import docs_page, errors, login, wiring
 from app.compression import Compression
 from app.wiring import Wiring
 
@@ -47,6 +47,7 @@ def create_app(parts: Wiring | None = None) -> FastAPI:
         if hasattr(routes, "router"):
             server.include_router(routes.router)
     docs_page.mount(server)
+    login.install(server, wiring.current().settings)
     errors.close_prefixes(server)
     if importlib.util.find_spec("dashboards.main") is not None:
         importlib.import_module("dashboards.main").mount(server, wiring.current().reader)

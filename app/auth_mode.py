@@ -13,6 +13,20 @@ class OpenToTheNetwork(JevonsError):
     exit_code = 2
 
 
+class NobodyMayEnter(JevonsError):
+    """Start-up refused: credentials are required and there are none."""
+
+    code = "nobody_may_enter"
+    exit_code = 2
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(
+            f"keys and logins are required on {settings.host} and there are none yet. Make them first: "
+            f"`jevons users create NAME --role admin --data-dir {settings.data_dir}` and "
+            f"`jevons keys create NAME --data-dir {settings.data_dir}`."
+        )
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches an address."""
     if host == "localhost":

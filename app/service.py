@@ -96,6 +96,7 @@ def main() -> None:
     # Polars starts a thread per core; the services already share the cores.
     os.environ.setdefault("POLARS_MAX_THREADS", "1" if sys.argv[1] == "worker" else "2")
     logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     SERVICES[sys.argv[1]]()
 
 

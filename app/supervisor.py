@@ -14,7 +14,7 @@ from typing import TextIO
 import psutil
 
 from app import runtime
-from app.auth_mode import refuse_open_network
+from app.auth_mode import NobodyMayEnter, is_required, refuse_open_network
 from app.children import EmbeddedService, PythonService, Service, Watch, end_left_behind, remember
 from app.embedded import process
 from app.embedded.postgres import Postgres
@@ -176,8 +176,22 @@ class Supervisor:
         began = time.monotonic()
         assert self.database_url is not None
         reached = upgrade(self.database_url)
+        if is_required(self.settings):
+            self._check_credentials(self.database_url)
         self._go_on()
         self.say("schema", "ready", f"{reached} ({time.monotonic() - began:.1f} s)")
+
+    def _check_credentials(self, url: str) -> None:
+        from models.store.engine import make_engine
+        from models.store.projects import has_credentials
+
+        engine = make_engine(url, pool_size=1)
+        try:
+            with engine.connect() as connection:
+                if not has_credentials(connection):
+                    raise NobodyMayEnter(self.settings)
+        finally:
+            engine.dispose()
 
     def _start_children(self) -> None:
         environment = self._environment()

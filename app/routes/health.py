@@ -1,13 +1,14 @@
 """Liveness, readiness and Prometheus metrics."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import redis
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app import migrate, wiring
+from app.auth import Principal, viewer
 
 router = APIRouter(tags=["operations"])
 
@@ -57,6 +58,6 @@ def ready() -> Response:
 
 
 @router.get("/metrics", response_class=Response)
-def metrics() -> Response:
+def metrics(_: Annotated[Principal, Depends(viewer)]) -> Response:
     """Counters and gauges in Prometheus' text format."""
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

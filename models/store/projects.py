@@ -9,6 +9,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from models.core.errors import Conflict, NotFound
 from models.core.queries import Project
+from models.tables.projects import KEY_SCOPES as KEY_SCOPES
+from models.tables.projects import USER_ROLES as USER_ROLES
 from models.tables.projects import ApiKeyRow, ProjectRow, UserRow
 
 DEFAULT_PROJECT_ID = 1
@@ -142,6 +144,6 @@ def user_named(connection: Connection, name: str) -> User | None:
     return User(**row._mapping) if row else None
 
 
-def has_users(connection: Connection) -> bool:
-    """Whether anybody can log in."""
-    return connection.execute(select(UserRow.id).limit(1)).first() is not None
+def has_credentials(connection: Connection) -> bool:
+    """Whether there is a user or a key at all."""
+    return any(connection.execute(select(row.id).limit(1)).first() is not None for row in (UserRow, ApiKeyRow))

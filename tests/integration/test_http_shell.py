@@ -10,8 +10,13 @@ from app import auth, auth_mode, wiring
 from app.api import create_app
 from app.settings import Settings
 from app.wiring import Wiring
-from models.core.credentials import key_digest, key_hint, new_key
-from models.store.projects import add_key, ensure_project, revoke_key
+from models.core.credentials import hash_password, is_password, key_digest, key_hint, new_key
+from models.store.projects import add_key, add_user, ensure_project, revoke_key
+
+
+@pytest.fixture(autouse=True)
+def session_key_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JEVONS_SECRET_KEY", "for tests only")
 
 
 def client_of(url: str, broker: str | None, **settings: str) -> TestClient:
@@ -162,3 +167,42 @@ def test_an_open_network_is_refused_with_the_way_out() -> None:
     with pytest.raises(auth_mode.OpenToTheNetwork, match=r"127\.0\.0\.1.*keys create"):
         auth_mode.refuse_open_network(Settings(host="0.0.0.0", auth="off"))
     auth_mode.refuse_open_network(Settings(host="127.0.0.1", auth="off"))
+
+
+def test_people_log_in_before_they_see_pages_and_scripts_bring_a_key(migrated) -> None:
+    with migrated.engine.begin() as connection:
+        add_user(connection, name="ada", password=hash_password("a long password"), role="viewer")
+    with client_of(migrated.url, None, auth="required") as client:
+        turned_away = client.get("/docs", follow_redirects=False)
+        assert (turned_away.status_code, turned_away.headers["location"]) == (303, "/login?next=/docs")
+        assert client.post("/_dash-update-component", json={}).status_code == 401
+        assert client.get("/metrics").status_code == 401
+        assert client.get("/healthz").status_code == 200
+        for name in ("ada", "nobody"):
+            wrong = client.post("/login", data={"name": name, "password": "wrong"})
+            assert wrong.status_code == 401
+            assert "Name or password is wrong." in wrong.text
+        right = {"name": "ada", "password": "a long password"}
+        entered = client.post("/login?next=/docs", data=right, follow_redirects=False)
+        assert (entered.status_code, entered.headers["location"]) == (303, "/docs")
+        assert client.get("/docs", follow_redirects=False).status_code == 200
+        assert "python_info" in client.get("/metrics").text
+        elsewhere = client.post("/login?next=//evil.example/", data=right, follow_redirects=False)
+        assert elsewhere.headers["location"] == "/"
+        client.post("/logout")
+        assert client.get("/docs", follow_redirects=False).status_code == 303
+    wiring.use(None)
+
+
+def test_a_page_of_another_site_cannot_make_a_browser_change_things(client: TestClient) -> None:
+    answer = client.post("/api/v1/nothing", headers={"origin": "https://evil.example"})
+    assert answer.status_code == 403
+    assert "evil.example" in answer.json()["detail"]
+    assert client.post("/api/v1/nothing", headers={"origin": "http://testserver"}).status_code == 404
+
+
+def test_a_password_is_kept_salted_and_recognised() -> None:
+    kept = hash_password("correct horse")
+    assert kept != hash_password("correct horse")
+    assert is_password("correct horse", kept)
+    assert not is_password("Correct horse", kept)

@@ -1,0 +1,34 @@
+"""The database of an instance whether it runs or not: commands about keys must work before the first start."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app import runtime
+from app.settings import Settings
+
+
+@contextmanager
+def database_of(settings: Settings) -> Iterator[str]:
+    """Address of a migrated database; an embedded one is started for the while where nothing runs.
+
+    Raises   JevonsError where it cannot be started, migrated or reached.
+    """
+    from app.migrate import upgrade
+
+    try:
+        url, _ = runtime.addresses(settings)
+    except runtime.NoInstance:
+        from app.embedded.postgres import Postgres
+        from app.supervisor import sole_instance
+
+        with sole_instance(settings.data_dir):
+            server = Postgres(settings.data_dir)
+            server.start()
+            try:
+                upgrade(server.url)
+                yield server.url
+            finally:
+                server.stop()
+        return
+    upgrade(url)
+    yield url
