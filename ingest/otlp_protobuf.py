@@ -68,6 +68,7 @@ def _span(span: Any, source: Source, reader: AttributeReader, window: Window) ->
     start_ns, end_ns = check_times(span.start, span.end, window)
     events = span.events
     links = span.links
+    # Reading an absent message would make one.
     status = span.status if span.HasField("status") else None
     return Span(
         trace_id=trace_id,

@@ -154,8 +154,7 @@ class AttributeReader(dict[bytes, Pair]):
 
     def read(self, raws: Any) -> dict[str, Any]:
         """Attributes of one record from raw bytes; the last of two equal keys counts."""
-        if self._added:
-            self._added.clear()
+        self._added.clear()
         attributes: dict[Any, Any] = dict(map(self.__getitem__, raws))
         return self._finished(attributes)
 
