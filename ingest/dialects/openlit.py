@@ -18,8 +18,8 @@ def _convention(context: Context) -> Convention:
 def _invented(reading: Reading, context: Context) -> Reading:
     """Drop the counts OpenLIT estimates from text when a stream ends without usage.
 
-    A stream whose usage was reported carries both cache keys (1.45); one that was estimated has none, and
-    1.34 estimates every stream of OpenAI.
+    OpenLIT writes cache keys, even as 0, only where the stream's usage chunk was seen (1.45); 1.34 knows no such
+    keys and estimates every stream of OpenAI.
     """
     if not context.is_stream or not reading.usages or context.provider in _EXCLUSIVE_HOSTS:
         return reading

@@ -60,7 +60,13 @@ _TIER_KEYS = (
     "gen_ai.usage.service_tier",
 )
 _COST_KEYS = ("gen_ai.cost.total_cost", "operation.cost", "llm.cost.total", "cost_usd", "gen_ai.usage.reported_cost")
-_STREAM_KEYS = ("gen_ai.request.stream", "llm.is_streaming", "gen_ai.is_streaming")
+_STREAM_KEYS = (
+    "gen_ai.request.stream",
+    "llm.is_streaming",
+    "gen_ai.is_streaming",
+    "gen_ai.request.is_stream",
+    "langsmith.request.streaming",
+)
 _REFUSALS = (
     "ratelimit",
     "rate_limit",
