@@ -32,7 +32,10 @@ def add_parts(connection: Connection) -> None:
 
 
 def rebuild_hours(connection: Connection, project_id: int, start: datetime, end: datetime) -> None:
-    """Drop the sums of whole UTC days [start, end) and add them up again from the live charges."""
+    """Drop the sums of whole UTC days [start, end) and add them up again from the live charges.
+
+    The transaction must be REPEATABLE READ: a part committed between dropping and adding would count twice.
+    """
     scope = {"project_id": project_id, "start": start, "end": end}
     for table in ROLLUPS:
         connection.execute(

@@ -1,7 +1,6 @@
 """The ledger: every grouping adds up to the same figures, and doing things twice changes nothing."""
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -40,10 +39,10 @@ _projects = iter(range(1, 10_000))
 
 
 @pytest.fixture
-def project(database: Engine) -> Iterator[int]:
+def project(database: Engine) -> int:
     with database.begin() as connection:
         made = ensure_project(connection, f"project {next(_projects)}")
-    yield made.id
+    return made.id
 
 
 def query(project: int, **more: Any) -> CostQuery:
@@ -237,7 +236,7 @@ def test_totals_are_the_same_for_every_grouping_and_the_sum_of_all_pages(
     whole = reader.costs(query(project)).totals
     assert whole.calls == len(calls)
     assert whole.effective_cost == live_cost(database, project)
-    with database.begin() as connection:
+    with database.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
         rebuild_hours(connection, project, START, END)
     assert reader.costs(query(project)).totals == whole
 
