@@ -45,8 +45,8 @@ ROWS = (
     ),
     daily(
         kind="idle", model="h100_sxm", provider="gpu-cloud", account_id="gpu-cloud:1", capacity_id="block-1",
-        agent=None, team="platform", quantity="11.5", list_price="2", billed_price="2", list_cost="23", contracted_cost="23",
-        billed_cost="0.0", effective_cost="23",
+        agent=None, team="platform", quantity="11.5", list_price="2", billed_price="2", list_cost="23",
+        contracted_cost="23", billed_cost="0.0", effective_cost="23",
     ),
     daily(kind="correction", day=date(2026, 9, 30), bucket="input", corrects_charge_id="abc", **costs("-0.25")),
     daily(bucket="cache_write_1h", quantity="77"),
