@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     max_span_age_days: int = Field(default=400, description="Older spans are rejected by the network collector.")
     max_span_future_minutes: int = Field(default=60, description="Spans further in the future are rejected.")
     allow_private_webhooks: bool = Field(default=False, description="Whether webhooks may go to private addresses.")
+    smtp_url: SecretStr | None = Field(default=None, description="Mail server of e-mail alerts: smtp://… or smtps://….")
+    smtp_from: str = Field(default="jevons@localhost", description="Sender of e-mail alerts.")
     log_level: str = Field(default="INFO", description="Level of the logs on standard error.")
 
     @classmethod

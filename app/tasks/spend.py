@@ -1,0 +1,158 @@
+"""The `spend` task: every minute, budgets and burn rates are held against what was spent."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from app import wiring
+from app.worker import celery
+from models.core.controls import Budget, Report
+from models.core.money import plain, rounded
+from models.core.queries import CostQuery
+from models.core.time import rfc3339
+from models.costs import questions
+from models.costs.budgets import BudgetPeriod, BudgetState, budget_state, parse_filters, period_bounds, run_rate
+from models.costs.burn import Burn, burn_rate
+from models.costs.forecast import LEAST, forecast
+from models.store.controls import list_budgets
+from models.store.incidents import report, resolve_ended_budgets
+from models.store.spend_rates import SpendRate, spend_rates
+
+FORECAST_SECONDS = 3600.0
+HISTORY = timedelta(days=120)
+_forecasts: dict[int, tuple[float, Decimal | None]] = {}
+"""Budget id → when and what was forecast for the days to come, in this process."""
+
+
+@celery.task(name="spend", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8)
+def spend() -> int:
+    """Hold budgets and burn rates against what was spent; returns how many incidents were opened or updated.
+
+    Twice equals once: `uq_incidents_dedup_key` per budget and period, `uq_deliveries_event` per threshold.
+    """
+    at = datetime.now(UTC)
+    with wiring.current().transaction() as connection:
+        budgets = list_budgets(connection)
+    found = [(budget.project_id, one) for budget in budgets if (one := budget_report(budget, at)) is not None]
+    with wiring.current().transaction() as connection:
+        found += burn_reports(connection, at)
+        for project_id, one in found:
+            report(connection, project_id, one, at)
+        resolve_ended_budgets(connection, at)
+    if found:
+        wiring.current().hint("deliver")
+    return len(found)
+
+
+def state_of_budget(budget: Budget, at: datetime) -> tuple[BudgetState, datetime, datetime]:
+    """How a budget stands, and the bounds of its period. What is unpriced is not in it."""
+    zone = ZoneInfo(wiring.current().settings.timezone)
+    period = BudgetPeriod(budget.period)
+    start, end = period_bounds(period, at, zone, budget.rolling_days)
+    totals = wiring.current().reader.costs(_query(budget, start, min(end, at), limit=1)).totals
+    # Nothing priced is nothing known to be spent: the budget stands at 0, and unpriced calls are shown elsewhere.
+    spent = totals.effective_cost if totals.effective_cost is not None else Decimal(0)
+    ahead = None if period is BudgetPeriod.ROLLING else _forecast(budget, spent, start, end, at)
+    return budget_state(budget.amount, budget.thresholds, spent, ahead), start, end
+
+
+def budget_report(budget: Budget, at: datetime) -> Report | None:
+    """What a budget has to say: the highest threshold reached, or that the forecast is over it; None if neither."""
+    state, start, end = state_of_budget(budget, at)
+    if not state.reached:
+        return None
+    last = state.reached[-1]
+    rolling = budget.period == BudgetPeriod.ROLLING
+    named = at.strftime("%Y-%m") if rolling else rfc3339(start)
+    passed = f"{last} % of" if last != "forecast" else "a forecast over"
+    return Report(
+        dedup_key=f"budget:{budget.project_id}:{budget.id}:{named}",
+        kind="budget",
+        title=f"budget {budget.name}: {passed} ${plain(rounded(budget.amount, 2))} a {budget.period}",
+        severity="critical" if 100 in state.crossed else "warning",
+        repeats=None,
+        cost_so_far=state.spent,
+        cost_per_minute=None,
+        budget_id=budget.id,
+        dimensions=dict(parse_filters(budget.filters)),
+        evidence={**_evidence(state), "period_start": rfc3339(start), "period_end": rfc3339(end)},
+        event=f"threshold:{last}",
+        channels=budget.channels,
+    )
+
+
+def _evidence(state: BudgetState) -> Mapping[str, Any]:
+    return {
+        "amount": plain(state.amount),
+        "spent": plain(state.spent),
+        "percent": plain(rounded(state.percent, 2)),
+        "thresholds_crossed": list(state.crossed),
+        "forecast": None if state.forecast is None else plain(rounded(state.forecast, 2)),
+        "will_exceed": state.will_exceed,
+    }
+
+
+def _query(budget: Budget, start: datetime, end: datetime, limit: int = questions.PAGE) -> CostQuery:
+    return CostQuery(
+        projects=(budget.project_id,),
+        start=start,
+        # An empty period is refused; the first instant of a period has not spent anything yet.
+        end=max(end, start + timedelta(microseconds=1)),
+        filters=parse_filters(budget.filters),
+        limit=limit,
+    )
+
+
+def _forecast(budget: Budget, spent: Decimal, start: datetime, end: datetime, at: datetime) -> Decimal | None:
+    """Spend of the whole period: smoothing over whole UTC days where there is a history, else the rate so far."""
+    today = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    days = (end - today).days
+    if budget.period == BudgetPeriod.DAY or days < 1:
+        return run_rate(spent, start, end, at)
+    known = _forecasts.get(budget.id)
+    if known is None or time.monotonic() - known[0] > FORECAST_SECONDS:
+        first, history = questions.daily_spend(wiring.current().reader.costs, _query(budget, today - HISTORY, today))
+        enough = len(history) >= LEAST and any(history)
+        ahead = forecast(first, [float(cost) for cost in history], days).total.middle if enough else None
+        before = sum(history[max((start.date() - first).days, 0) :], Decimal(0))
+        known = (time.monotonic(), None if ahead is None else before + Decimal(f"{ahead:.2f}"))
+        _forecasts[budget.id] = known
+    whole = known[1]
+    return run_rate(spent, start, end, at) if whole is None else max(whole, spent)
+
+
+def burn_reports(connection: Connection, at: datetime) -> list[tuple[int, Report]]:
+    """Agents, teams and sessions that spend too fast. One incident per agent, team or session and UTC day."""
+    found = list[tuple[int, Report]]()
+    for rate in spend_rates(connection, at):
+        burning = burn_rate(rate.minutes, rate.normal_per_minute, rate.same_hours)
+        if burning is not None:
+            found.append((rate.project_id, _burn_report(rate, burning, at)))
+    return found
+
+
+def _burn_report(rate: SpendRate, burning: Burn, at: datetime) -> Report:
+    return Report(
+        dedup_key=f"burn:{rate.project_id}:{rate.scope}:{rate.name}:{at:%Y-%m-%d}",
+        kind="burn_rate",
+        title=f"{rate.scope} {rate.name} spends ${rounded(burning.per_minute, 2)} a minute ({burning.rule})",
+        severity="critical" if burning.per_minute >= 1 else "warning",
+        repeats=None,
+        cost_so_far=burning.spent_in_window,
+        cost_per_minute=burning.per_minute,
+        agent=rate.name if rate.scope == "agent" else None,
+        team=rate.name if rate.scope == "team" else None,
+        session=rate.name if rate.scope == "session" else None,
+        evidence={
+            "rule": burning.rule,
+            "per_minute": plain(burning.per_minute),
+            "normal_per_minute": plain(burning.normal_per_minute),
+            "window_minutes": burning.window_minutes,
+        },
+    )
