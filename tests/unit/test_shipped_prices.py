@@ -71,7 +71,22 @@ HAND = [
 ]
 
 
-@pytest.mark.parametrize(("one", "expected"), HAND)
+# Totals of captured two-call runs; Claude Code, LiteLLM and logfire report the same costs for them.
+TWO_CALLS = {"input": 2588, "cache_read": 181_285}
+CAPTURED = [
+    pytest.param(
+        call("anthropic", "claude-sonnet-4-5", **TWO_CALLS, cache_write_5m=8213, cache_write_1h=1029, output=1235),
+        "0.11764725",
+        id="captured-claude",
+    ),
+    pytest.param(call("openai", "gpt-5", **TWO_CALLS, output=829, reasoning=406), "0.038245625", id="captured-gpt-5"),
+    pytest.param(
+        call("groq", "llama-3.3-70b-versatile", input=2588, cache_read=0, output=1235), "0.00250257", id="captured-groq"
+    ),
+]
+
+
+@pytest.mark.parametrize(("one", "expected"), [*HAND, *CAPTURED])
 def test_hand_tables(one: dict[str, Any], expected: str) -> None:
     assert rated(one)["list_cost"].to_list() == [Decimal(expected)]
 
