@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ingest.dialects.registry import dialect_of
@@ -81,6 +82,10 @@ _STANDARD_RESOURCE = (
     "user_agent.",
     "openinference.",
 )
+_TAG_KEYS = ("tag.tags", "langfuse.trace.tags", "langsmith.span.tags", "metadata.user_api_key_alias")
+_RANKS = {key: (name, rank) for name, keys in _KEYS.items() for rank, key in enumerate(keys)}
+_KNOWN_WORDS = frozenset(key for keys in _OWN_WORDS.values() for key in keys)
+_JSON_KEYS = ("metadata", "langfuse.trace.metadata", "langfuse.observation.metadata", "ai.telemetry.metadata")
 _UUID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", re.IGNORECASE)
 _MAX_TAG = 256
 
@@ -110,6 +115,9 @@ class _Local:
     agent: str | None
     agent_is_inferred: bool
     tags: Mapping[str, str]
+
+
+_NOTHING = _Local({}, None, False, {})
 
 
 class Attributor:
@@ -173,13 +181,11 @@ class Attributor:
     def _resource(self, span: Span) -> tuple[dict[str, str], dict[str, str]]:
         key = id(span.resource)
         if key not in self._resources:
-            facts = {name: text for name in _KEYS if (text := _fact(span.resource, name)) is not None}
+            facts = _stated(span.resource)
             tags = {
                 name: text
                 for name, value in span.resource.items()
-                if not name.startswith(_STANDARD_RESOURCE)
-                and not any(name in keys for keys in _KEYS.values())
-                and (text := _tag(value)) is not None
+                if not name.startswith(_STANDARD_RESOURCE) and name not in _RANKS and (text := _tag(value)) is not None
             }
             self._resources[key] = (facts, tags)
         return self._resources[key]
@@ -202,42 +208,42 @@ class Attributor:
 def _local(span: Span) -> _Local:
     attributes = span.attributes
     if not attributes:
-        return _Local({}, None, False, {})
+        return _NOTHING
+    stated = _stated(attributes)
     own = _own_words(attributes)
     facts: dict[str, str] = {}
     for name in _KEYS:
-        value = next((text for key in _OWN_WORDS.get(name, ()) if (text := _tag(own.get(key)))), None)
-        value = _preferred(attributes, name, value)
+        value = stated.get(name)
+        if own and (value is None or (name == "session" and "session.id" not in attributes)):
+            # An application's session id says more than a framework's thread id.
+            value = next((text for key in _OWN_WORDS.get(name, ()) if (text := _tag(own.get(key)))), None) or value
         if value is not None:
             facts[name] = value
     agent, is_inferred = _agent(span, own)
-    known = {key for keys in _OWN_WORDS.values() for key in keys}
     tags = {
         key: text
         for key, value in own.items()
-        if key not in known and not key.startswith(_PLUMBING) and (text := _tag(value)) is not None
+        if key not in _KNOWN_WORDS and not key.startswith(_PLUMBING) and (text := _tag(value)) is not None
     }
-    for key in ("tag.tags", "langfuse.trace.tags", "langsmith.span.tags", "metadata.user_api_key_alias"):
-        text = _tag(attributes.get(key))
-        if text is not None:
-            tags[key.rsplit(".", 1)[-1]] = text
+    for key in _TAG_KEYS:
+        if key in attributes:
+            text = _tag(attributes[key])
+            if text is not None:
+                tags[key.rsplit(".", 1)[-1]] = text
     return _Local(facts, agent, is_inferred, tags)
 
 
-def _preferred(attributes: Mapping[str, Any], name: str, own: str | None) -> str | None:
-    """The application's own word, unless a standard attribute says it (a thread id is no better than a session id)."""
-    if name == "session":
-        return _text(attributes.get("session.id")) or own or _fact(attributes, name)
-    return _fact(attributes, name) or own
-
-
-def _fact(attributes: Mapping[str, Any], name: str) -> str | None:
-    for key in _KEYS[name]:
-        if key in attributes:
+def _stated(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Facts under their standard keys, in one pass; the key believed first wins."""
+    ranks: dict[str, int] = {}
+    found: dict[str, str] = {}
+    for key in attributes.keys() & _RANKS.keys():
+        name, rank = _RANKS[key]
+        if rank < ranks.get(name, 99):
             text = _text(attributes[key])
             if text is not None:
-                return text
-    return None
+                ranks[name], found[name] = rank, text
+    return found
 
 
 def _own_words(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,7 +255,7 @@ def _own_words(attributes: Mapping[str, Any]) -> dict[str, Any]:
                 if key.startswith(prefix):
                     found.setdefault(key[len(prefix) :], value)
                     break
-    for key in ("metadata", "langfuse.trace.metadata", "langfuse.observation.metadata", "ai.telemetry.metadata"):
+    for key in _JSON_KEYS:
         parsed = parse(attributes[key]) if key in attributes else None
         if isinstance(parsed, dict):
             for word, value in parsed.items():
@@ -260,34 +266,42 @@ def _own_words(attributes: Mapping[str, Any]) -> dict[str, Any]:
 def _agent(span: Span, own: Mapping[str, Any]) -> tuple[str | None, bool]:
     """The agent a record names, and whether that had to be inferred from a weaker word."""
     attributes = span.attributes
-    nameless = _NAMELESS.union(name.lower() for name in dialect_of(span).nameless_agents)
+    nameless = _nameless(span)
     for key in _AGENT_NAMES:
-        name = _name(attributes.get(key), nameless)
-        if name is not None:
-            return name, False
-    if attributes.get("openinference.span.kind") == "AGENT" or attributes.get("traceloop.span.kind") == "agent":
-        name = _name(attributes.get("graph.node.id"), nameless) or _name(
-            attributes.get("traceloop.entity.name"), nameless
-        )
-        if name is not None:
-            return name, False
-        return _name(_first_word(span.name), nameless), True
-    name = _name(attributes.get("graph.node.id"), nameless)
-    if name is not None and attributes.get("openinference.span.kind") in ("AGENT", "CHAIN", None):
-        return name, False
+        if key in attributes:
+            name = _name(attributes[key], nameless)
+            if name is not None:
+                return name, False
+    kind = attributes.get("openinference.span.kind")
+    node = _name(attributes.get("graph.node.id"), nameless)
+    if kind == "AGENT" or attributes.get("traceloop.span.kind") == "agent":
+        name = node or _name(attributes.get("traceloop.entity.name"), nameless)
+        return (name, False) if name is not None else (_name(_first_word(span.name), nameless), True)
+    if node is not None and kind in ("CHAIN", None):
+        return node, False
     if text_of(attributes.get("langfuse.observation.type")) == "agent":
         return _name(span.name, nameless), False
     if "logfire.msg_template" in attributes and span.name.startswith("Agent run"):
         return _name(attributes.get("name"), nameless), False
-    for key in ("lc_agent_name", "langgraph_node"):
+    for key in ("lc_agent_name", "langgraph_node") if own else ():
         name = _name(own.get(key), nameless)
         if name is not None:
             return name, key != "lc_agent_name"
     for key in ("ai.telemetry.functionId", "gen_ai.workflow.name"):
-        name = _name(attributes.get(key), nameless)
-        if name is not None:
-            return name, True
+        if key in attributes:
+            name = _name(attributes[key], nameless)
+            if name is not None:
+                return name, True
     return None, False
+
+
+def _nameless(span: Span) -> frozenset[str]:
+    return _nameless_of(dialect_of(span).nameless_agents)
+
+
+@lru_cache(maxsize=64)
+def _nameless_of(constants: tuple[str, ...]) -> frozenset[str]:
+    return _NAMELESS.union(name.lower() for name in constants)
 
 
 def _first_word(name: str) -> str:

@@ -95,6 +95,10 @@ _REFUSALS = (
 )
 """Beginnings and parts of error types with which a provider refuses a request."""
 
+_INVERTED: dict[int, dict[str, tuple[str, int]]] = {}
+_KEPT: list[Mapping[str, tuple[str, ...]]] = []
+"""Vocabularies behind the ids above, kept alive so that no id is used twice."""
+
 
 def read(span: Span) -> Reading | None:
     """One record's reading, or None where it tells nothing about requests to models.
@@ -203,16 +207,18 @@ def flat_usage(
     """Counts from single attributes, one alias per quantity; None where there are none."""
     counts: dict[str, int] = {}
     origins: dict[str, str] = {}
-    for quantity, aliases in vocabulary.items():
-        for key in aliases:
-            if key in attributes:
-                value = count(attributes[key])
-                if value is not None:
-                    counts[quantity], origins[quantity] = value, key
-                    break
+    ranks: dict[str, int] = {}
+    known = _inverted(vocabulary)
+    for key in attributes.keys() & known.keys():
+        quantity, rank = known[key]
+        if rank < ranks.get(quantity, 99):
+            value = count(attributes[key])
+            if value is not None:
+                counts[quantity], origins[quantity], ranks[quantity] = value, key, rank
     if not counts:
         return None
-    details = {name: value for key, name in DETAILS.items() if (value := count(attributes.get(key)))}
+    found = attributes.keys() & DETAILS.keys()
+    details = {DETAILS[key]: value for key in sorted(found) if (value := count(attributes[key]))}
     usage = Usage(
         convention=convention.name,
         reason=convention.reason,
@@ -225,6 +231,16 @@ def flat_usage(
         **counts,
     )
     return None if usage.is_empty else usage
+
+
+def _inverted(vocabulary: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, int]]:
+    """Attribute → quantity and rank, so that one pass over a span's attributes finds them all."""
+    found = _INVERTED.get(id(vocabulary))
+    if found is None:
+        found = {key: (name, rank) for name, keys in vocabulary.items() for rank, key in enumerate(keys)}
+        _INVERTED[id(vocabulary)] = found
+        _KEPT.append(vocabulary)
+    return found
 
 
 def _without_output(usage: Usage) -> Usage:
