@@ -8,8 +8,8 @@ from app.settings import Settings
 
 
 @contextmanager
-def database_of(settings: Settings) -> Iterator[str]:
-    """Address of a migrated database; an embedded one is started for the while where nothing runs.
+def database_of(settings: Settings, *, migrated: bool = True) -> Iterator[str]:
+    """Address of a database, migrated unless it is to be filled; an embedded one runs for the while.
 
     Raises   JevonsError where it cannot be started, migrated or reached.
     """
@@ -25,10 +25,12 @@ def database_of(settings: Settings) -> Iterator[str]:
             server = Postgres(settings.data_dir)
             server.start()
             try:
-                upgrade(server.url)
+                if migrated:
+                    upgrade(server.url)
                 yield server.url
             finally:
                 server.stop()
         return
-    upgrade(url)
+    if migrated:
+        upgrade(url)
     yield url
