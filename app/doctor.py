@@ -131,7 +131,8 @@ def _partitions(engine: Engine) -> Finding:
         found = connection.execute(
             text(
                 "SELECT c.relname, count(i.inhrelid) FROM pg_partitioned_table p "
-                "JOIN pg_class c ON c.oid = p.partrelid LEFT JOIN pg_inherits i ON i.inhparent = c.oid GROUP BY c.relname ORDER BY c.relname"
+                "JOIN pg_class c ON c.oid = p.partrelid "
+                "LEFT JOIN pg_inherits i ON i.inhparent = c.oid GROUP BY c.relname ORDER BY c.relname"
             )
         ).all()
     return Finding("partitions", True, ", ".join(f"{name}: {count}" for name, count in found) or "no partitioned table")

@@ -24,8 +24,8 @@ def run(connection: Connection) -> None:
     partitions = set(connection.execute(PARTITIONS).scalars())
     context.configure(
         connection=connection,
-        # Going up and down needs no tables in memory; leaving them out makes every start faster.
-        target_metadata=every_table() if context.config.attributes["compare"] else None,
+        # Going up and down needs the naming convention alone; leaving the tables out makes every start faster.
+        target_metadata=every_table() if context.config.attributes["compare"] else Base.metadata,
         include_name=lambda name, kind, _parents: kind != "table" or name not in partitions,
         compare_server_default=False,
     )
