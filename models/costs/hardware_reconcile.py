@@ -5,18 +5,18 @@ from decimal import Decimal
 import polars as pl
 
 from models.core.errors import JevonsError
-from models.core.frames import CALL_KEYS, USD, checked
+from models.core.frames import CALL_KEYS, USD, Schema, checked
 from models.core.money import SCALE
 
 BILL_KEYS = ("project_id", "deployment", "hour")
-OCCUPIED: dict[str, pl.DataType] = {
-    **{name: kind for name, kind in CALL_KEYS.items() if isinstance(kind, pl.DataType)},
+OCCUPIED: Schema = {
+    **CALL_KEYS,
     "deployment": pl.String(),
     "hour": pl.Datetime("us", "UTC"),
     "accelerator_seconds": pl.Float64(),
 }
 """Calls on deployments with the chip-seconds they occupied; null where that is unknown."""
-BILLS: dict[str, pl.DataType] = {
+BILLS: Schema = {
     "project_id": pl.Int64(),
     "deployment": pl.String(),
     "hour": pl.Datetime("us", "UTC"),

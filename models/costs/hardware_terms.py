@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from models.core.errors import BadInput
-from models.core.frames import checked
+from models.core.frames import Schema, checked
 from models.core.hardware import Evidence, Replica
 from models.costs.hardware_hbm import hbm_terms
 from models.costs.hardware_shape import Shape, Terms
@@ -20,7 +20,7 @@ COEFFICIENTS = (
     "state_read",
     "cache_reload",
 )
-USED: dict[str, pl.DataType] = {
+USED: Schema = {
     "deployment": pl.String(),
     "hour": pl.Datetime("us", "UTC"),
     "concurrency": pl.Int64(),

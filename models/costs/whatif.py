@@ -181,7 +181,9 @@ def _rated(calls: pl.DataFrame, rates: pl.DataFrame) -> pl.DataFrame:
 
 
 def _total(frame: pl.DataFrame, column: str) -> Decimal | None:
-    return frame[column].sum() if frame.height else None
+    if frame.is_empty():
+        return None
+    return sum(frame[column].to_list(), Decimal(0))
 
 
 def _answer(

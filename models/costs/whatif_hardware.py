@@ -49,7 +49,7 @@ def on_hardware(calls: pl.DataFrame, scenario: Scenario, catalogue: HardwareCata
         pl.sum_horizontal(CACHED).cast(pl.Float64).alias("c"),
         pl.sum_horizontal(GENERATED).cast(pl.Float64).alias("o"),
     )
-    means = [tokens[name].sum() / max(tokens.height, 1) for name in ("u", "c", "o")]
+    means = [float(tokens[name].sum()) / max(tokens.height, 1) for name in ("u", "c", "o")]
     shape = Shape(*means)
     first = _terms(scenario.machine, scenario, catalogue, shape)
     second = first if scenario.decode_machine is None else _terms(scenario.decode_machine, scenario, catalogue, shape)
