@@ -16,6 +16,7 @@ from models.store.calls import queue_unrated, replace_calls
 from models.store.ledger import supersede_charges
 from models.store.link_groups import claim_dirty_traces, clear_dirty, link_group
 from models.store.telemetry import load_spans, record_rejections
+from models.store.watching import queue_watch
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ def derive() -> int:
     """
     done = until_empty("derive", lambda connection: derive_batch(connection, BATCH_TRACES))
     if done:
+        wiring.current().hint("watch")
         wiring.current().hint("rollup")
     return done
 
@@ -85,6 +87,7 @@ def _derive(connection: Connection, project_id: int, traces: list[bytes]) -> Non
     derivation = derive_calls(load_spans(connection, project_id, traces))
     replaced = replace_calls(connection, project_id, traces, derivation)
     supersede_charges(connection, project_id, replaced.withdrawn)
+    queue_watch(connection, project_id, traces)
     if derivation.rejections:
         record_rejections(connection, project_id, derivation.rejections)
     if replaced.changed.is_empty():

@@ -6,8 +6,14 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-QUEUES = {"derive": "dirty_traces", "rate": "unrated_calls", "rollup": "dirty_hours"}
-"""Task → the table whose rows it works off."""
+QUEUES = {
+    "derive": "dirty_traces",
+    "rate": "unrated_calls",
+    "watch": "unwatched_traces",
+    "deliver": "deliveries WHERE state = 'pending' AND next_attempt_at <= now()",
+    "rollup": "dirty_hours",
+}
+"""Task → the table, or the rows of it, that it works off."""
 
 
 @dataclass(slots=True, frozen=True)

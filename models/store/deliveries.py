@@ -14,7 +14,7 @@ from models.tables.controls import DeliveryRow
 
 LEASE = timedelta(seconds=30)
 """How long a claimed delivery is left to its worker; longer than a send may take, so that two never send it at once."""
-MOST_ATTEMPTS = 12
+MOST_ATTEMPTS = 20
 FIRST_RETRY = timedelta(seconds=1)
 LONGEST_RETRY = timedelta(minutes=15)
 

@@ -20,6 +20,7 @@ from app.tasks.rate import rate_batch
 from app.tasks.repricing import rebuild, reprice
 from app.tasks.rollup import rollup, rollup_batch
 from app.tasks.sweep import sweep
+from app.tasks.watch import watch
 from app.wiring import Wiring
 from models.core.frames import USD
 from models.core.telemetry import Span
@@ -201,6 +202,7 @@ def test_a_worker_that_dies_between_the_steps_loses_and_doubles_nothing(api: Tes
         die_before_commit(rollup_batch)
     rollup()
     assert figures(api)["totals"] == whole["totals"]
+    watch()
     with database.begin() as connection:
         assert backlog(connection) == []
 
