@@ -115,7 +115,8 @@ class PythonService:
         }
         root = Path(app.__file__).parent.parent
         if (root / "pyproject.toml").exists():
-            self.environment["PYTHONPATH"] = str(root)
+            paths = [str(root), environment.get("PYTHONPATH", "")]
+            self.environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         self.child: subprocess.Popen[bytes] | None = None
 
     @property

