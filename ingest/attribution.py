@@ -167,7 +167,9 @@ class Attributor:
         stated = [name for name, is_inferred in path if not is_inferred] or [name for name, _ in path]
         if owner.agent is None and stated:
             owner.agent = stated[0]
-            owner.agent_path = "/".join(reversed(stated))
+            # An imported transcript has no spans above a request: it states the path itself.
+            told = span.attributes.get("jevons.agent_path")
+            owner.agent_path = told if isinstance(told, str) else "/".join(reversed(stated))
             if all(is_inferred for _, is_inferred in path):
                 owner.inferred.update(("agent", "agent_path"))
 

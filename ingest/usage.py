@@ -154,7 +154,7 @@ def combine(descriptions: Sequence[Usage]) -> Combined:
     """
     ranked = sorted(
         (usage.resolved() for usage in descriptions if not usage.is_empty),
-        key=lambda usage: (-usage.trust, -usage.detail, usage.span_id, sorted(usage.origins.items())),
+        key=_rank,
     )
     if not ranked:
         return Combined(TokenCounts(), UNKNOWN, "no description has counts", {}, {})
@@ -194,6 +194,11 @@ def combine(descriptions: Sequence[Usage]) -> Combined:
         reasoning=reasoning,
     )
     return Combined(tokens, _convention(base), base.reason, details, origins, _disagreements(ranked))
+
+
+def _rank(usage: Usage) -> tuple[object, ...]:
+    """Best first: trust, then detail, then the later of two snapshots, which counted more output."""
+    return (-usage.trust, -usage.detail, -(usage.output or 0), usage.span_id, sorted(usage.origins.items()))
 
 
 def _uncached(

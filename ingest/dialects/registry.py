@@ -10,6 +10,7 @@ from ingest.dialects import (
     crewai,
     gemini_cli,
     generic,
+    imported,
     langfuse,
     langsmith,
     litellm,
@@ -47,6 +48,7 @@ DIALECTS: tuple[Dialect, ...] = (
     *claude_code.DIALECTS,
     *codex.DIALECTS,
     *gemini_cli.DIALECTS,
+    *imported.DIALECTS,
 )
 
 _EXACT = {scope: dialect for dialect in DIALECTS for scope in dialect.scopes if not scope.endswith("*")}
