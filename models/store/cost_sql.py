@@ -67,11 +67,14 @@ def needs_unit(name: str) -> bool:
     return name in WIDE_DIMENSIONS or name.startswith(TAG)
 
 
-def plan(query: CostQuery, *, by_bucket: bool, force_units: bool = False) -> Plan:
-    """Choose the cells for a question: whole days, whole hours and, at the edges, the charges themselves."""
+def plan(query: CostQuery, *, by_bucket: bool, units_only: bool = False) -> Plan:
+    """Choose the cells for a question: whole days, whole hours and, at the edges, the charges themselves.
+
+    `units_only` asks which units of work there were, and adds up nothing but their calls.
+    """
     used = (*query.group_by, *(name for name, _ in query.filters))
-    by_unit = force_units or any(map(needs_unit, used))
-    sums = LINE_SUMS if by_bucket else CALL_SUMS
+    by_unit = units_only or any(map(needs_unit, used))
+    sums = LINE_SUMS if by_bucket else ("calls",) if units_only else CALL_SUMS
     parameters: dict[str, Any] = {"projects": list(query.projects), "start": query.start, "end": query.end}
     keys = ["project_id", "attribution_id"]
     keys += ["unit_id"] if by_unit else []
@@ -81,11 +84,11 @@ def plan(query: CostQuery, *, by_bucket: bool, force_units: bool = False) -> Pla
     parts: list[str] = []
     if by_bucket and by_unit:
         # No rollup holds buckets by unit of work: the charges of the period are read.
-        parts.append(_charges(query.start, query.end, "all", keys, by_bucket, time, parameters))
+        parts.append(_charges(query.start, query.end, "all", keys, sums, time, parameters))
     else:
         table = "rollup_units" if by_unit else "rollup_lines" if by_bucket else "rollup_calls"
         days = table != "rollup_units" and grain != Granularity.HOUR
-        parts = _periods(query, table, days, keys, sums, by_bucket, time, parameters)
+        parts = _periods(query, table, days, keys, sums, time, parameters)
     names = ", ".join(keys)
     cells = (
         f"SELECT {names}, at, {added(sums)} FROM ({' UNION ALL '.join(parts)}) part GROUP BY {names}, at"
@@ -101,13 +104,12 @@ def _periods(
     days: bool,
     keys: Sequence[str],
     sums: tuple[str, ...],
-    by_bucket: bool,
     time: str,
     parameters: dict[str, Any],
 ) -> list[str]:
     first, last = _up(query.start, _HOUR), _down(query.end, _HOUR)
     if first >= last:
-        return [_charges(query.start, query.end, "all", keys, by_bucket, time, parameters)]
+        return [_charges(query.start, query.end, "all", keys, sums, time, parameters)]
     parts: list[str] = []
     first_day, last_day = _up(first, 24 * _HOUR), _down(last, 24 * _HOUR)
     spans = [("hour", first, last, "whole")]
@@ -128,9 +130,9 @@ def _periods(
                 f"GROUP BY {names}, {len(keys) + 1}"
             )
     if query.start < first:
-        parts.append(_charges(query.start, first, "head", keys, by_bucket, time, parameters))
+        parts.append(_charges(query.start, first, "head", keys, sums, time, parameters))
     if last < query.end:
-        parts.append(_charges(last, query.end, "tail", keys, by_bucket, time, parameters))
+        parts.append(_charges(last, query.end, "tail", keys, sums, time, parameters))
     return parts
 
 
@@ -139,7 +141,7 @@ def _charges(
     end: datetime,
     tag: str,
     keys: Sequence[str],
-    by_bucket: bool,
+    sums: tuple[str, ...],
     time: str,
     parameters: dict[str, Any],
 ) -> str:
@@ -147,8 +149,9 @@ def _charges(
     parameters[f"month_{tag}"] = start.astimezone(UTC).date().replace(day=1)
     parameters[f"last_{tag}"] = end.astimezone(UTC).date()
     names = ", ".join("line.bucket" if key == "bucket" else f"c.{key}" for key in keys)
-    amounts = added(LINE_SUMS, "line") if by_bucket else of_charges("c")
-    lines = f" CROSS JOIN {lines_of_charges('c')}" if by_bucket else ""
+    by_line = sums == LINE_SUMS
+    amounts = added(sums, "line") if by_line else of_charges("c", wanted=sums)
+    lines = f" CROSS JOIN {lines_of_charges('c')}" if by_line else ""
     at = time.format("c.end_at")
     return (
         f"SELECT {names}, {at} AS at, {amounts} FROM charges c{lines} WHERE c.project_id = ANY(:projects) "

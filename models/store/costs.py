@@ -116,7 +116,7 @@ def _tasks(connection: Connection, query: CostQuery, page: list[tuple[CostRow, A
     """The rows of a page with their distinct tasks counted; calls without a task are no task."""
     if not page:
         return []
-    chosen = plan(query, by_bucket=False, force_units=True)
+    chosen = plan(query, by_bucket=False, units_only=True)
     parameters = chosen.parameters
     columns = [column_of(name, parameters) for name in query.group_by]
     keys = "".join(f"{column} AS key_{position}, " for position, column in enumerate(columns))

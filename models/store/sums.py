@@ -15,7 +15,7 @@ def added(columns: tuple[str, ...], alias: str = "") -> str:
     return ", ".join(f"sum({prefix}{column}) AS {column}" for column in columns)
 
 
-def of_charges(alias: str = "c", sign: str = "1") -> str:
+def of_charges(alias: str = "c", sign: str = "1", wanted: tuple[str, ...] = CALL_SUMS) -> str:
     """The call sums over charges. `sign` is a column or number that is 1 for charges that come, -1 for those that go.
 
     Costs of unpriced charges count nothing here; `priced_charges` says whether the sum is known.
@@ -33,7 +33,7 @@ def of_charges(alias: str = "c", sign: str = "1") -> str:
         **{cost: f"sum({sign} * {alias}.{cost})" for cost in COSTS[:3]},
         "cache_savings": f"sum({sign} * ({alias}.uncached_cost - {alias}.effective_cost))",
     }
-    return ", ".join(f"coalesce({expression}, 0) AS {name}" for name, expression in counted.items())
+    return ", ".join(f"coalesce({expression}, 0) AS {name}" for name, expression in counted.items() if name in wanted)
 
 
 def lines_of_charges(alias: str = "c", sign: str = "1") -> str:
