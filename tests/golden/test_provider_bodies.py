@@ -1,0 +1,62 @@
+"""Every recorded response body with a price gives the usage that it was priced by."""
+
+import gzip
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.provider_bodies import facts_of
+from ingest.usage import combine
+
+FILE = Path(__file__).parent / "provider_bodies" / "usages.jsonl.gz"
+
+
+def priced(row: dict[str, Any]) -> list[dict[str, int]]:
+    return [
+        told["usage"]
+        for told in row["extracted"]
+        if any("input_price" in extractor for extractor in told["extractors"])
+    ]
+
+
+def rows() -> list[dict[str, Any]]:
+    with gzip.open(FILE, "rt") as lines:
+        return [row for row in map(json.loads, lines) if priced(row)]
+
+
+ROWS = rows()
+BY_SHAPE: dict[str, list[dict[str, Any]]] = defaultdict(list)
+for one in ROWS:
+    holder = one["body"].get("usage") or one["body"].get("usageMetadata") or one["body"].get("meta") or {}
+    BY_SHAPE[",".join(sorted(holder))].append(one)
+
+
+def test_all_1298_priced_bodies_are_here() -> None:
+    assert len(ROWS) == 1298
+
+
+@pytest.mark.parametrize("shape", sorted(BY_SHAPE))
+def test_a_body_gives_the_usage_that_it_was_priced_by(shape: str) -> None:
+    for row in BY_SHAPE[shape]:
+        facts = facts_of(row["body"])
+        assert facts.usage is not None
+        tokens = combine([facts.usage]).tokens
+        cached = [tokens.cache_read, tokens.cache_write_5m, tokens.cache_write_1h, tokens.cache_write_unknown]
+        whole_input = sum(count or 0 for count in (tokens.input, tokens.tool_use_input, *cached))
+        whole_output = (tokens.output or 0) + (tokens.reasoning or 0)
+        told = [usage for extraction in row["extracted"] for usage in (extraction["usage"],)]
+        assert (whole_input, whole_output) in {
+            (usage.get("input_tokens", 0), usage.get("output_tokens", 0)) for usage in priced(row)
+        }
+        # An extractor of another provider's flavour may not know a part; the one that knows most is right.
+        assert (tokens.cache_read or 0) == max(usage.get("cache_read_tokens", 0) for usage in told)
+        assert (tokens.reasoning or 0) == max(usage.get("output_reasoning_tokens", 0) for usage in told)
+        assert (tokens.tool_use_input or 0) == max(usage.get("input_tool_tokens", 0) for usage in told)
+        assert (tokens.cache_write_1h or 0) == max(usage.get("cache_write_1h_tokens", 0) for usage in told)
+        writes = sum(count or 0 for count in cached[1:])
+        assert writes == max(usage.get("cache_write_tokens", 0) for usage in told)
+        assert facts.usage.details.get("web_search_requests", 0) == max(usage.get("web_searches", 0) for usage in told)
+        assert facts.usage.details.get("output_image", 0) == max(usage.get("output_image_tokens", 0) for usage in told)
