@@ -1,46 +1,34 @@
 """kill -9 in the middle of a load: every acknowledged span is stored once and priced once."""
 
+import json
 import os
 import signal
 import time
 from decimal import Decimal
-from pathlib import Path
 from threading import Thread
 
 import psutil
 import pytest
 
-from tests.e2e.conftest import EVER, Instance, eventually
+from tests.e2e.conftest import EVER, Instance
 from tests.e2e.load import CALLS_PER_TRACE, COST_PER_CALL, SPANS_PER_TRACE, requests, send_until_acknowledged
 
 TRACES = 2_000
 """Times ten spans: 20,000."""
 
 
-def _victim(instance: Instance, what: str) -> psutil.Process:
-    """The process of one service of this instance, by what its command line says."""
-
-    def is_it(process: psutil.Process) -> bool:
-        line = " ".join(process.cmdline())
-        if what == "worker":
-            return "celery" in line and " worker" in line
-        if what == "valkey":
-            return "valkey-server" in line or "redis-server" in line
-        return Path(process.exe()).name == "postgres" and "-D" in line
-
-    def find() -> psutil.Process | None:
-        return next((p for p in psutil.process_iter() if _belongs(p, instance) and is_it(p)), None)
-
-    return eventually(find)
-
-
-def _belongs(process: psutil.Process, instance: Instance) -> bool:
-    try:
-        family = {process.pid, *(parent.pid for parent in process.parents())}
-        mentions = any(str(instance.data_dir) in word for word in process.cmdline())
-    except psutil.Error:
-        return False
-    return instance.process.pid in family or mentions
+def _victim(instance: Instance, what: str) -> int:
+    """The process id of one service of this instance."""
+    if what == "postgres":
+        return int((instance.data_dir / "postgres" / "cluster" / "postmaster.pid").read_text().splitlines()[0])
+    if what == "worker":
+        return json.loads((instance.data_dir / "run" / "children.json").read_text())["worker-1"][0]
+    folder = str(instance.data_dir / "valkey")
+    return next(
+        process.pid
+        for process in psutil.process_iter()
+        if "valkey-server" in process.name() and any(folder in word for word in [*process.cmdline(), process.cwd()])
+    )
 
 
 @pytest.mark.slow
@@ -52,7 +40,7 @@ def test_a_killed_server_loses_nothing_and_doubles_nothing(instance: Instance, w
     sender = Thread(target=send_until_acknowledged, args=(instance.url, bodies, 8))
     sender.start()
     time.sleep(1)
-    os.kill(_victim(instance, what).pid, signal.SIGKILL)
+    os.kill(_victim(instance, what), signal.SIGKILL)
     sender.join(150)
     assert not sender.is_alive()
     # What was acknowledged and whose answer was lost was sent again: twice must be once.
