@@ -222,7 +222,8 @@ def context_size(steps: Sequence[ContextStep], start: datetime, scheme: Scheme) 
             xanchor="left" if at < last * 0.7 else "right",
             font={"size": 11.5, "color": token["ink-2"]},
         )
-    ticks = [last * part / 4 for part in range(5)]
+    step = next((size for size in _ROUND_SECONDS if size * 6 >= last), last)
+    ticks = [step * at for at in range(int(last / step) + 1)]
     size = int(round_step(Decimal(most))) or 1
     levels = list(range(0, most + 1, size))
     figure.update_layout(
@@ -238,10 +239,15 @@ def context_size(steps: Sequence[ContextStep], start: datetime, scheme: Scheme) 
     return figure
 
 
+_ROUND_SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 86400)
+
+
 def _seconds(value: float) -> str:
     if value == 0:
         return "0"
-    return f"{value:.2g} s" if value < 10 else f"{value:.0f} s" if value < 120 else f"{value / 60:.1f} min"
+    if value < 60:
+        return f"{value:g} s"
+    return f"{value / 60:g} min" if value < 3600 else f"{value / 3600:.2g} h"
 
 
 def _escape(text: str) -> str:

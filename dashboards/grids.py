@@ -81,6 +81,11 @@ def grid(
         columnDefs=list(columns),
         rowData=list(rows),
         getRowId="params.data.id",
+        getRowStyle={
+            "styleConditions": [
+                {"condition": "params.data.chosen", "style": {"backgroundColor": "var(--accent-bg)"}},
+            ]
+        },
         defaultColDef={"resizable": True, "suppressMovable": True, "suppressHeaderMenuButton": True},
         dashGridOptions={
             "theme": {"function": _THEME},
@@ -96,4 +101,4 @@ def grid(
         style={"height": f"{min(height, most_height)}px", "width": "100%"},
         className="",
     )
-    return html.Div(table, role="region", **aria(label=label))
+    return html.Div(table, role="region", className="hide-narrow", **aria(label=label))

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -148,6 +149,36 @@ def table(head: Sequence[tuple[str, bool]], rows: Sequence[html.Tr], label: str,
         className=f"rows {extra}".strip(),
         **aria(label=label),
     )
+
+
+@dataclass(slots=True, frozen=True)
+class Line:
+    """A row of a wide table as two lines of a phone: name and number above, facts below."""
+
+    name: str
+    number: str
+    facts: str = ""
+    href: str = ""
+    depth: int = 0
+    bold: bool = False
+    chosen: bool = False
+
+
+def lines(rows: Sequence[Line], most: int = 200) -> html.Ul:
+    """A wide table on a narrow screen; CSS shows it there only."""
+    items: list[html.Li] = []
+    for row in rows[:most]:
+        name = dcc.Link(row.name, href=row.href) if row.href else html.Span(row.name)
+        weight = "first strong" if row.bold else "first"
+        inside = [
+            html.Div([name, html.Span(row.number, className="n num")], className=weight),
+            html.Div(row.facts, className="second") if row.facts else None,
+        ]
+        style = {"paddingLeft": f"{row.depth * 12}px"}
+        items.append(html.Li(inside, className="chosen" if row.chosen else None, style=style))
+    if len(rows) > most:
+        items.append(html.Li(f"{len(rows) - most:,} more rows in the CSV", className="note"))
+    return html.Ul(items, className="lines")
 
 
 def number(child: Children, title: str = "", extra: str = "") -> html.Td:

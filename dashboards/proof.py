@@ -107,9 +107,14 @@ def _book(charge: Mapping[str, Any]) -> str:
     if charge.get("price_status") == "unpriced":
         reason = charge.get("unpriced_reason") or charge.get("reason") or "no rate was in force"
         return f"Unpriced: {reason}. It is in no total."
-    book, rule = charge.get("price_book"), charge.get("rule")
-    said = f"Price book {book}" if book else "Price book unknown"
-    return f"{said}, {rule}." if rule else f"{said}."
+    sources = dict.fromkeys(line["rate_source"] for line in charge.get("lines") or [] if line.get("rate_source"))
+    assumed = dict.fromkeys(line["assumption"] for line in charge.get("lines") or [] if line.get("assumption"))
+    said = f"Price book {charge.get('price_book') or fmt.UNKNOWN}"
+    if sources:
+        said += f", rates from {', '.join(sources)}"
+    if assumed:
+        said += f"; assumed: {'; '.join(assumed)}"
+    return f"{said}."
 
 
 def _read(call: Mapping[str, Any]) -> Component:
@@ -151,7 +156,7 @@ def _convention(call: Mapping[str, Any]) -> list[Any]:
 
 def _facts(view: View, call: Mapping[str, Any], charge: Mapping[str, Any]) -> list[tuple[str, Any]]:
     started = datetime.fromisoformat(str(call["start"]).replace("Z", "+00:00"))
-    cost, without = charge_cost(call, view.basis.value), amount(charge.get("uncached_cost"))
+    cost, without = charge_cost(call, view.basis.value), amount(charge.get("cost_without_cache"))
     pairs: list[tuple[str, Any]] = [
         ("Started", f"{started.day} {started:%b %H:%M:%S}.{started.microsecond // 1000:03d} UTC"),
         ("Duration", f"{float(call['duration_ms']) / 1000:,.3g} s"),

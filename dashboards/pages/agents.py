@@ -112,17 +112,9 @@ def _table(view: View, roots: Sequence[Agent], nameless: CostRow | None, totals:
         rows.append(
             {**_row(view, own, teams.get(None), None, most, digits, False, flat), "id": "\0", "agent": NAMELESS}
         )
-    total = _row(
-        view,
-        Agent("", 0, totals, own=totals.cost(view.basis), inclusive=totals.cost(view.basis)),
-        None,
-        None,
-        Decimal(0),
-        digits,
-        False,
-        True,
-    )
-    total.update(id="total", agent="Total", team="", caret="", depth=0)
+    whole = Agent("", 0, totals, own=totals.cost(view.basis), inclusive=totals.cost(view.basis))
+    total = _row(view, whole, None, None, Decimal(0), digits, False, False)
+    total.update(id="total", agent="Total", team="")
     columns = [
         grids.text_column(
             "agent",
@@ -174,9 +166,18 @@ def _table(view: View, roots: Sequence[Agent], nameless: CostRow | None, totals:
             html.H2("Cost by agent", className="unseen"),
             bar,
             grids.grid(GRID, columns, rows, label="Cost by agent", total=total, most_height=760),
+            parts.lines([_line(view, row) for row in (*rows, total)]),
         ],
         className="card flush",
     )
+
+
+def _line(view: View, row: Mapping[str, Any]) -> parts.Line:
+    facts = f"self {row['own_text']} · {row['per_task_text']} / task · cache {row['hit_text']}"
+    is_total = row["id"] == "total"
+    href = view.href("/calls") if is_total else followed(view, "inclusive", row)
+    bold = row["weight"] == 600
+    return parts.Line(row["agent"], row["inclusive_text"], facts, href, row["depth"], bold)
 
 
 def _row(

@@ -69,7 +69,7 @@ def _table(
     view: View, calls: Sequence[Mapping[str, Any]], following: str | None, whole: int, only_unpriced: bool
 ) -> Component:
     columns = [
-        grids.text_column("ended", "Ended, UTC", minWidth=120, flex=1),
+        grids.text_column("ended", "Ended, UTC", minWidth=136, flex=1),
         grids.text_column("agent", "Agent", minWidth=110, flex=1.2, tooltipField="path"),
         grids.text_column("model", "Model", minWidth=140, flex=1.5, tooltipField="provider"),
         grids.text_column("state", "Status", minWidth=74, flex=0.7),
@@ -102,9 +102,15 @@ def _table(
                 className="chips grid-bar",
             ),
             grids.grid(GRID, columns, rows, label="Calls", most_height=720),
+            parts.lines([_line(view, row) for row in rows]),
         ],
         className="card flush",
     )
+
+
+def _line(view: View, row: Mapping[str, Any]) -> parts.Line:
+    facts = f"{row['ended']} · {row['agent']} · in {row['input_text']} · out {row['output_text']} · {row['state']}"
+    return parts.Line(row["model"], row["cost_text"], facts, view.href(span=row["span_id"]), chosen=row["chosen"])
 
 
 def _row(view: View, call: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,6 +137,7 @@ def _row(view: View, call: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": f"{call['trace_id']}:{call['span_id']}",
         "span_id": call["span_id"],
+        "chosen": call["span_id"] == view.get("span"),
         "trace_id": call["trace_id"],
         "ended": f"{fmt.day_and_time(ended)}:{ended:%S}",
         "agent": call.get("agent") or fmt.UNKNOWN,

@@ -318,15 +318,14 @@ def _unpriced_note(view: View, dimension: str, answer: Costs) -> list[Any] | Non
     listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     calls = sum(row.unpriced_calls or 0 for row in hidden)
     lost = fmt.tokens(sum(row.unpriced_tokens for row in hidden))
-    verb = "has" if len(names) == 1 else "have"
     return [
-        f"Not in the total: {listed} {verb} no price (—) for ",
+        "Not in the total: ",
         dcc.Link(
             f"{fmt.plural(calls, 'call')}, {lost} tokens",
             href=view.href("/calls", only="unpriced"),
             className="more strong",
         ),
-        ".",
+        f" of {listed} without a price (—).",
     ]
 
 

@@ -78,6 +78,7 @@ def _picker(view: View) -> Component:
                         className="chips grid-bar",
                     ),
                     grids.grid(PICKER, columns, rows, label="Costliest traces", most_height=760),
+                    parts.lines([_picker_line(view, row) for row in rows]),
                 ],
                 className="card flush",
             ),
@@ -102,6 +103,11 @@ def _picker_row(trace: TraceTree, most: Decimal) -> dict[str, Any]:
         "cost_full": fmt.money_exact(cost),
         "bar": grids.bar(float((cost or Decimal(0)) / most)) if most else "none",
     }
+
+
+def _picker_line(view: View, row: Mapping[str, Any]) -> parts.Line:
+    facts = f"{row['started']} · {row['took_text']} · {row['calls_text']} calls"
+    return parts.Line(row["name"], row["cost_text"], facts, view.href(trace=row["id"]))
 
 
 def _short(trace_id: str) -> str:
@@ -298,8 +304,17 @@ def _spans(view: View, tree: TraceTree) -> Component:
         [
             html.Div([html.Div(html.H2("Spans")), html.Div(legend, className="card-end")], className="card-head"),
             grids.grid(GRID, columns, rows, label="Spans of the trace", row_height=grids.TRACE_ROW, most_height=900),
+            parts.lines([_span_line(view, row) for row in rows]),
         ],
         className="card flush",
+    )
+
+
+def _span_line(view: View, row: Mapping[str, Any]) -> parts.Line:
+    facts = " · ".join(word for word in (row["what"], row["took"], row["context_text"]) if word)
+    href = view.href(span=row["id"]) if row["is_call"] else ""
+    return parts.Line(
+        row["name"], row["cost_text"], facts, href, row["depth"], row["weight"] == 600, chosen=row["chosen"]
     )
 
 
@@ -322,6 +337,7 @@ def _span_row(view: View, start: datetime, length: float, most: Decimal, node: S
     return {
         "id": node.span_id,
         "is_call": call is not None,
+        "chosen": call is not None and node.span_id == view.get("span"),
         "depth": node.depth,
         "name": node.name,
         "full": f"{node.name} · {node.instrumentation}" + (f" · {node.agent}" if node.agent else ""),
