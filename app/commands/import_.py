@@ -12,10 +12,7 @@ from app.options import AsJson, DataDir, configure
 
 if TYPE_CHECKING:
     from ingest.transcripts.common import Imported
-    from models.store.telemetry import StoreOutcome
 
-BATCH = 5_000
-"""Spans per transaction: a broken import keeps what it committed, and going on repeats nothing."""
 SHOWN_REJECTIONS = 20
 
 
@@ -49,8 +46,18 @@ def import_files(
 ) -> None:
     """Load requests from session files and spend logs. Loading them twice loads them once."""
     configure(data_dir=data_dir)
+    from app import wiring
+    from app.importing import store_imported
+    from models.store.projects import ensure_project
+
     imported = reader_of(tool)(paths)
-    stored = _store(imported, project, show_progress=not as_json)
+    parts = wiring.current()
+    project_id = 1
+    if project is not None:
+        with wiring.transaction() as connection:
+            project_id = ensure_project(connection, project).id
+    stored = store_imported(parts.engine, project_id, imported.spans, show_progress=not as_json)
+    parts.hint("derive")
     if as_json:
         print(
             json.dumps(
@@ -73,40 +80,6 @@ def import_files(
         print(f"  not taken: {rejection.position}: {rejection.reason}")
     if len(imported.rejections) > SHOWN_REJECTIONS:
         print(f"  and {len(imported.rejections) - SHOWN_REJECTIONS} more")
-
-
-def _store(imported: "Imported", project: str | None, *, show_progress: bool) -> "StoreOutcome":
-    import sys
-
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from app import wiring
-    from ingest.linking import link_ids
-    from models.store.projects import ensure_project
-    from models.store.span_codec import prepare_spans
-    from models.store.telemetry import StoreOutcome, ensure_partitions, store_spans
-
-    parts = wiring.current()
-    project_id = 1
-    if project is not None:
-        with wiring.transaction() as connection:
-            project_id = ensure_project(connection, project).id
-    stored = duplicates = 0
-    with Progress(console=Console(file=sys.stderr), disable=not show_progress, transient=True) as progress:
-        task = progress.add_task("storing", total=len(imported.spans))
-        for start in range(0, len(imported.spans), BATCH):
-            batch = imported.spans[start : start + BATCH]
-            prepared = prepare_spans(project_id, batch, [link_ids(span) for span in batch])
-            with wiring.transaction() as connection:
-                ensure_partitions(connection, prepared.days)
-            with wiring.transaction() as connection:
-                outcome = store_spans(connection, [prepared])
-            stored += outcome.stored
-            duplicates += outcome.duplicates + outcome.conflicting
-            progress.advance(task, len(batch))
-    parts.hint("derive")
-    return StoreOutcome(stored=stored, duplicates=duplicates)
 
 
 def register(cli: typer.Typer) -> None:
