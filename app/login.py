@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -23,8 +24,13 @@ SESSION_SECONDS = 12 * 3600
 OPEN_PATHS = ("/login", "/healthz", "/readyz", "/favicon.ico")
 OWN_RULES = ("/v1/", "/api/")
 """Their routes ask for a key or a session themselves, and answer with an error body instead of a page."""
-NOBODY = hash_password(secrets.token_urlsafe(8))
-"""Compared with when there is no such user: the answer takes as long."""
+
+
+@lru_cache(maxsize=1)
+def nobody() -> str:
+    """A password to compare with when there is no such user: the answer takes as long."""
+    return hash_password(secrets.token_urlsafe(8))
+
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Log in · Jevons</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -131,7 +137,7 @@ def install(app: FastAPI, settings: Settings) -> None:
         def look_up() -> str | None:
             with wiring.transaction() as connection:
                 user = user_named(connection, name)
-            if not is_password(password, user.password if user else NOBODY) or user is None:
+            if not is_password(password, user.password if user else nobody()) or user is None:
                 return None
             return f"{user.name}:{user.role}"
 

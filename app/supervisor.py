@@ -23,7 +23,8 @@ from app.runtime import Runtime
 from app.settings import Settings
 from models.core.errors import JevonsError
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
+"""Longer than a slow machine needs: a service that fails ends, and that is seen at once."""
 DRAIN_SECONDS = 15.0
 
 

@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 import orjson
-import redis
 from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -38,6 +37,8 @@ def readiness() -> dict[str, str]:
 def _broker(url: str | None) -> str:
     if url is None:
         return "no address: set JEVONS_REDIS_URL"
+    import redis  # Slow to import, and not needed until somebody asks.
+
     client = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2)
     try:
         client.ping()
