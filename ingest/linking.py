@@ -66,7 +66,7 @@ def is_fingerprinted(reading: Reading) -> bool:
 
 def resource_key(resource: Mapping[str, Any]) -> str:
     """What makes two resources the same process as far as telemetry tells."""
-    parts = (resource.get("service.namespace"), resource.get("service.name"), resource.get("host.name"))
+    parts = (resource.get("service.name"), resource.get("host.name"), resource.get("service.instance.id"))
     return "|".join("" if part is None else str(part) for part in parts)
 
 

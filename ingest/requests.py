@@ -16,7 +16,6 @@ from models.core.vocabulary import Signal
 NEAR_NS = 10_000_000_000
 """A log is written this near to the end of the span that it describes."""
 SLACK_NS = 1_000_000_000
-MAX_DEPTH = 256
 
 
 @dataclass(slots=True)
@@ -142,8 +141,6 @@ class Requests:
     def _above(self, index: int) -> int | None:
         """The nearest model operation that contains this one."""
         for depth, span in enumerate(self._tree.chain(self._calls[index].span)):
-            if depth > MAX_DEPTH:
-                return None
             found = self._at.get((span.trace_id, span.span_id))
             if depth and found is not None:
                 return found
@@ -161,11 +158,7 @@ class Requests:
             self._nest(above, below[above])
 
     def _depth(self, index: int) -> int:
-        depth = 0
-        for depth, _ in enumerate(self._tree.chain(self._calls[index].span)):
-            if depth >= MAX_DEPTH:
-                break
-        return depth
+        return sum(1 for _ in self._tree.chain(self._calls[index].span))
 
     def _nest(self, above: int, children: list[int]) -> None:
         outer = self._calls[above]

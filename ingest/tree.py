@@ -6,6 +6,8 @@ from models.core.telemetry import Span
 from models.core.vocabulary import Signal
 
 Key = tuple[bytes, bytes]
+MAX_DEPTH = 256
+"""Ancestors looked at: a runaway recursion of thousands of levels must not cost the square of its depth."""
 
 
 class SpanTree:
@@ -24,10 +26,10 @@ class SpanTree:
         return None if found is span else found
 
     def chain(self, span: Span) -> Iterator[Span]:
-        """The record itself, then its ancestors up to the root."""
+        """The record itself, then its ancestors up to the root, at most MAX_DEPTH of them."""
         seen: set[bytes] = set()
         current: Span | None = span
-        while current is not None and current.span_id not in seen:
+        while current is not None and current.span_id not in seen and len(seen) <= MAX_DEPTH:
             seen.add(current.span_id)
             yield current
             current = self.parent(current)

@@ -12,6 +12,8 @@ from models.core.vocabulary import Signal
 if TYPE_CHECKING:
     from models.core.telemetry import Call, Derivation, Rejection
 
+PIPED_WIDTH = 180
+"""Columns of the table where no terminal says how wide it is."""
 _COLUMNS = ("input", "cache_read", "cache_write", "output", "reasoning")
 
 
@@ -60,7 +62,9 @@ def _show(derived: "Derivation", rejections: "list[Rejection]") -> None:
             call.usage_source.value,
             call.convention,
         )
-    console = Console(width=None)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPED_WIDTH)
     console.print(table)
     console.print(f"{len(derived.suppressed)} records left out as roll-ups or second descriptions")
     for rejection in rejections:

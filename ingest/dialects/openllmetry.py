@@ -96,6 +96,7 @@ DIALECTS = (
         vocabulary=GENAI,
         convention=always(INCLUSIVE, "the Agents SDK's input_tokens contain cached tokens"),
         nameless_agents=("OpenAI Agent", "agent"),
+        ignores_address=True,
         rank=1,
     ),
     Dialect(

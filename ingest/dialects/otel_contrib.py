@@ -40,6 +40,7 @@ DIALECTS = (
         vocabulary=GENAI,
         convention=always(INCLUSIVE, "openai-agents-v2 copies the SDK's input_tokens, of which cached tokens are part"),
         nameless_agents=("OpenAI Agent", "agent"),
+        ignores_address=True,
         facts=_renamed_agent,
         rank=1,
     ),
