@@ -68,6 +68,8 @@ def _is_again(last: Step | None, step: Step) -> bool:
     return (
         last is not None
         and bool(step.input_tokens)
+        # Embeddings of equal chunks, one after the other, are a map over a list and have no output.
+        and bool(step.output_tokens)
         and (last.model, last.input_tokens, last.output_tokens) == (step.model, step.input_tokens, step.output_tokens)
         and last.end_ns <= step.start_ns <= last.end_ns + AGAIN_NS
     )

@@ -255,6 +255,13 @@ def parallel_embeddings() -> Script:
     return script
 
 
+def embeddings_one_after_the_other() -> Script:
+    script = Script()
+    for _ in range(40):
+        script.chat(grow=0, input_tokens=512, output_tokens=0, cost=CENT)
+    return script
+
+
 def writer_and_critic() -> Script:
     script = Script()
     for n in range(20):
@@ -275,6 +282,7 @@ LOOK_ALIKES |= {
     "backs-off-a-failing-tool": failing_tool_with_back_off(),
     "retries-three-times-and-succeeds": three_retries(),
     "embeds-a-corpus-of-equal-chunks-in-parallel": parallel_embeddings(),
+    "embeds-a-corpus-of-equal-chunks-one-by-one": embeddings_one_after_the_other(),
     "writer-and-critic-take-turns": writer_and_critic(),
     "runs-agents-one-after-the-other": agents_in_sequence(),
 }
