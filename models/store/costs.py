@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from models.core.errors import BadInput
 from models.core.queries import CostQuery, CostRow, Costs
 from models.core.time import rfc3339
-from models.core.vocabulary import BUCKETS, Granularity
+from models.core.vocabulary import BUCKETS, CostBasis, Granularity
 from models.store.cost_sql import Plan, checked_dimensions, column_of, conditions, is_dimension, joined, plan
 from models.store.sums import COSTS
 
@@ -56,7 +56,8 @@ def _rows(connection: Connection, query: CostQuery, chosen: Plan) -> list[tuple[
     keys = "".join(f"{column} AS key_{position}, " for position, column in enumerate(columns))
     names = [f"key_{position}" for position in range(len(columns))]
     where = conditions(query, parameters)
-    cost = f"CASE WHEN priced_charges > 0 THEN {query.basis.value}_cost ELSE {UNKNOWN}::numeric END"
+    known = "listed_charges" if query.basis is CostBasis.LIST else "priced_charges"
+    cost = f"CASE WHEN {known} > 0 THEN {query.basis.value}_cost ELSE {UNKNOWN}::numeric END"
     place = f"jsonb_build_array({', '.join(names)})::text" if names else "''"
     after = _after(query, parameters)
     grouping = ", ".join([*columns, "s.at"])
@@ -99,6 +100,7 @@ def _row(query: CostQuery, found: Any, by_bucket: bool) -> CostRow:
     keys = {name: found[f"key_{position}"] for position, name in enumerate(query.group_by)}
     known = found["priced_charges"] > 0
     costs = {name: found[name] if known else None for name in COSTS}
+    costs["list_cost"] = found["list_cost"] if found["listed_charges"] > 0 else None
     time = found.get("at")
     return CostRow(
         keys=keys,

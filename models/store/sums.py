@@ -5,8 +5,18 @@ from models.core.vocabulary import BUCKETS
 TOKENS = tuple(bucket.value for bucket in BUCKETS)
 COSTS = ("list_cost", "billed_cost", "effective_cost", "cache_savings")
 """Cache savings are what the cached tokens would have cost as plain input, less what they did cost."""
-CALL_SUMS = ("charges", "priced_charges", "calls", "errors", "unpriced_calls", "unpriced_tokens", *TOKENS, *COSTS)
-LINE_SUMS = ("charges", "priced_charges", "tokens", "unpriced_tokens", "quantity", *COSTS)
+CALL_SUMS = (
+    "charges",
+    "priced_charges",
+    "listed_charges",
+    "calls",
+    "errors",
+    "unpriced_calls",
+    "unpriced_tokens",
+    *TOKENS,
+    *COSTS,
+)
+LINE_SUMS = ("charges", "priced_charges", "listed_charges", "tokens", "unpriced_tokens", "quantity", *COSTS)
 
 
 def added(columns: tuple[str, ...], alias: str = "") -> str:
@@ -18,13 +28,14 @@ def added(columns: tuple[str, ...], alias: str = "") -> str:
 def of_charges(alias: str = "c", sign: str = "1", wanted: tuple[str, ...] = CALL_SUMS) -> str:
     """The call sums over charges. `sign` is a column or number that is 1 for charges that come, -1 for those that go.
 
-    Costs of unpriced charges count nothing here; `priced_charges` says whether the sum is known.
+    Unknown costs count nothing here; `priced_charges` says whether a sum is known, `listed_charges` for list cost.
     """
     usage = f"({alias}.charge_class = 'usage')"
     unpriced = f"({alias}.price_status = 'unpriced')"
     counted = {
         "charges": f"sum({sign})",
         "priced_charges": f"sum({sign}) FILTER (WHERE NOT {unpriced})",
+        "listed_charges": f"sum({sign}) FILTER (WHERE {alias}.list_cost IS NOT NULL)",
         "calls": f"sum({sign}) FILTER (WHERE {usage})",
         "errors": f"sum({sign}) FILTER (WHERE {usage} AND {alias}.is_error)",
         "unpriced_calls": f"sum({sign}) FILTER (WHERE {usage} AND {unpriced})",
@@ -45,14 +56,15 @@ def lines_of_charges(alias: str = "c", sign: str = "1") -> str:
     known = f"{alias}.price_status = 'priced'"
     pairs = ", ".join(f"('{token}', {alias}.{token})" for token in TOKENS)
     return f"""LATERAL (
-        SELECT bucket, {sign} AS charges, 0 AS priced_charges, {sign} * count AS tokens,
+        SELECT bucket, {sign} AS charges, 0 AS priced_charges, 0 AS listed_charges, {sign} * count AS tokens,
                CASE WHEN {known} THEN 0 ELSE {sign} * count END AS unpriced_tokens, 0::bigint AS quantity,
                0::numeric AS list_cost, 0::numeric AS billed_cost, 0::numeric AS effective_cost,
                0::numeric AS cache_savings
         FROM (VALUES {pairs}) AS counted (bucket, count) WHERE count > 0
         UNION ALL
-        SELECT part.bucket, {sign}, CASE WHEN {known} THEN {sign} ELSE 0 END, 0, 0, {sign} * part.quantity,
-               CASE WHEN {known} THEN {sign} * part.list_cost ELSE 0 END,
+        SELECT part.bucket, {sign}, CASE WHEN {known} THEN {sign} ELSE 0 END,
+               CASE WHEN part.list_cost IS NULL THEN 0 ELSE {sign} END, 0, 0, {sign} * part.quantity,
+               {sign} * coalesce(part.list_cost, 0),
                CASE WHEN {known} THEN {sign} * part.billed_cost ELSE 0 END,
                CASE WHEN {known} THEN {sign} * part.effective_cost ELSE 0 END,
                CASE WHEN {alias}.uncached_cost IS NULL THEN 0

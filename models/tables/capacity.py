@@ -1,11 +1,24 @@
 """Capacity: models served on hardware of one's own, what a chip-hour costs, and the chip-hours provisioned."""
 
+from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Identity, Index, Numeric, Text, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Double,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Numeric,
+    Text,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.tables.base import Base, Moment, Price, Usd
+from models.tables.base import Base, Count, Moment, Price, Usd
 
 
 class DeploymentRow(Base):
@@ -78,3 +91,42 @@ class CapacityHourRow(Base):
     chip_hours: Mapped[Decimal] = mapped_column(Numeric(20, 6))
     billed_cost: Mapped[Usd | None]
     """The invoice's amount; null: chip-hours times the rate in force."""
+
+
+class DirtyCapacityHour(Base):
+    """An hour of a project whose capacity has to be shared (again): a queue. Twice the same hour is harmless."""
+
+    __tablename__ = "dirty_capacity_hours"
+    __table_args__ = (Index(None, "project_id", "hour"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    project_id: Mapped[int] = mapped_column(BigInteger)
+    hour: Mapped[Moment]
+    since: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())
+
+
+class DeploymentHour(Base):
+    """What sharing an hour gave: use and cost by phase, and what nobody used. A conclusion, replaced whole."""
+
+    __tablename__ = "deployment_hours"
+    __table_args__ = (Index(None, "project_id", "hour"),)
+
+    project_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    deployment_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    hour: Mapped[Moment] = mapped_column(primary_key=True)
+    calls: Mapped[Count]
+    uncached_tokens: Mapped[Count]
+    cached_tokens: Mapped[Count]
+    generated_tokens: Mapped[Count]
+    chip_seconds: Mapped[float | None] = mapped_column(Double)
+    """Provisioned; null where no capacity was entered."""
+    prefill_chip_seconds: Mapped[float] = mapped_column(Double)
+    decode_chip_seconds: Mapped[float] = mapped_column(Double)
+    bill: Mapped[Usd | None]
+    prefill_cost: Mapped[Usd | None]
+    decode_cost: Mapped[Usd | None]
+    idle_cost: Mapped[Usd | None]
+    """prefill_cost + decode_cost + idle_cost = bill, exactly; all null where the bill is unknown."""
+    evidence: Mapped[str | None] = mapped_column(Text)
+    problem: Mapped[str | None] = mapped_column(Text)
+    """Why calls of this hour have no cost, where some have none."""

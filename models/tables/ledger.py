@@ -164,7 +164,11 @@ class Charge(TokenColumns, Base):
             postgresql_where=text("superseded_at IS NULL"),
         ),
         Index(None, "project_id", "end_at"),  # serves the edge hours of a period, and exports
-        CheckConstraint("(price_status = 'priced') = (list_cost IS NOT NULL)", name="list_cost_iff_priced"),
+        # Own hardware has a cost without anybody listing a price, or a list price and no bill yet.
+        CheckConstraint(
+            "deployment_id IS NOT NULL OR (price_status = 'priced') = (list_cost IS NOT NULL)",
+            name="list_cost_iff_priced",
+        ),
         CheckConstraint("(price_status = 'priced') = (billed_cost IS NOT NULL)", name="billed_cost_iff_priced"),
         CheckConstraint("(price_status = 'priced') = (effective_cost IS NOT NULL)", name="effective_cost_iff_priced"),
         CheckConstraint("(price_status = 'priced') = (unpriced_reason IS NULL)", name="reason_iff_unpriced"),
@@ -186,6 +190,8 @@ class Charge(TokenColumns, Base):
     is_error: Mapped[bool]
     attribution_id: Mapped[Count]
     unit_id: Mapped[Count]
+    deployment_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The deployment of one's own that served the call, or whose idle time or purchase this is; null: a provider."""
     price_status: Mapped[str] = mapped_column(Text)
     unpriced_reason: Mapped[str | None] = mapped_column(Text)
     list_cost: Mapped[Usd | None]
@@ -209,7 +215,8 @@ class Charge(TokenColumns, Base):
     """Null: none of the lines was priced at another part's rate."""
     book_id: Mapped[int | None] = mapped_column(BigInteger)
     digest: Mapped[bytes] = mapped_column(LargeBinary)
-    """Hash of everything above but the moment of recording: an equal one means nothing has to be superseded."""
+    """Hash of everything above but the moment of recording: an equal one means nothing has to be superseded. What a
+    capacity bill gives to a call is not part of it: pricing the call again leaves its share alone."""
     recorded_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     superseded_at: Mapped[Moment | None]
 
@@ -227,10 +234,14 @@ class DirtyHour(Base):
 
 
 class SumColumns:
-    """What a rollup adds up. Costs are sums over the priced charges; unknown when `priced_charges` is 0."""
+    """What a rollup adds up. Costs are sums over the priced charges; unknown when `priced_charges` is 0.
+
+    List cost has a count of its own, `listed_charges`: calls on own hardware may have a cost and no list price.
+    """
 
     charges: Mapped[Count]
     priced_charges: Mapped[Count]
+    listed_charges: Mapped[Count]
     calls: Mapped[Count]
     errors: Mapped[Count]
     unpriced_calls: Mapped[Count]
@@ -292,6 +303,7 @@ class RollupLine(Base):
     charges: Mapped[Count]
     """Buckets with tokens and lines with a cost, added up: 0 when a cell is empty."""
     priced_charges: Mapped[Count]
+    listed_charges: Mapped[Count]
     tokens: Mapped[Count]
     unpriced_tokens: Mapped[Count]
     quantity: Mapped[Count]
