@@ -5,6 +5,7 @@ import hmac
 import ipaddress
 import smtplib
 import socket
+from datetime import datetime
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
@@ -12,7 +13,7 @@ import httpx
 import orjson
 
 from app.settings import Settings
-from models.core.controls import Channel, ChannelKind, Incident
+from models.core.controls import Channel, ChannelKind, Incident, IncidentState
 from models.core.errors import BadInput, JevonsError
 
 TIMEOUT = httpx.Timeout(5.0, connect=3.0)
@@ -42,6 +43,37 @@ def send(channel: Channel, incident: Incident, event: str, delivery_id: int, set
         _send_mail(channel, incident, event, settings)
     else:
         _post(channel, incident, event, delivery_id, allow_private=settings.allow_private_webhooks)
+
+
+def test_message(channel: Channel, at: datetime) -> Incident:
+    """What a channel gets when somebody tries it: shaped like an alert, and saying that it is none."""
+    return Incident(
+        id=0,
+        project_id=channel.project_id,
+        dedup_key=f"test:{channel.project_id}:{channel.id}",
+        kind="test",
+        state=IncidentState.RESOLVED,
+        severity="info",
+        title=f"test of channel {channel.name}: no action needed",
+        agent=None,
+        team=None,
+        session=None,
+        trace_id=None,
+        budget_id=None,
+        repeats=None,
+        cost_so_far=None,
+        cost_per_minute=None,
+        waste=None,
+        evidence={},
+        quiet=False,
+        opened_at=at,
+        last_seen_at=at,
+        acknowledged_at=None,
+        acknowledged_by=None,
+        snoozed_until=None,
+        resolved_at=at,
+        resolved_by="test",
+    )
 
 
 def signature(secret: str, body: bytes) -> str:

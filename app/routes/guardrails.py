@@ -12,7 +12,7 @@ from app.auth import Principal, editor, viewer
 from app.routes.asking import json_response
 from app.tasks.spend import state_of_budget
 from models.core.controls import Budget, ChannelKind
-from models.core.errors import BadInput
+from models.core.errors import BadInput, NotFound
 from models.core.money import plain, rounded
 from models.core.time import rfc3339
 from models.costs.budgets import BudgetMode, BudgetPeriod, parse_filters
@@ -101,6 +101,20 @@ def list_channels(who: Viewer) -> Response:
     return json_response({"rows": [channel.as_json() for channel in rows], "next_cursor": None})
 
 
+@router.post("/channels/{channel_id}/test", status_code=204)
+def test_channel(who: Editor, channel_id: str) -> Response:
+    """Send a message that says it is a test, at once. 502 with the channel's answer where it does not arrive."""
+    number = _id(channel_id, "channel")
+    with wiring.transaction() as connection:
+        listed = controls.list_channels(connection, [who.project_id])
+        channel = next((one for one in listed if one.id == number), None)
+        if channel is None:
+            raise NotFound(f"there is no channel {channel_id}. `GET /api/v1/channels` lists them.")
+        _audit(connection, who, "channel.test", f"channel:{channel_id}", None)
+    alerts.send(channel, alerts.test_message(channel, datetime.now(UTC)), "test", 0, wiring.current().settings)
+    return Response(status_code=204)
+
+
 @router.delete("/channels/{channel_id}", status_code=204)
 def remove_channel(who: Editor, channel_id: str) -> Response:
     """Send nothing there any more."""
@@ -138,6 +152,29 @@ def list_budgets(who: Viewer) -> Response:
     with wiring.transaction() as connection:
         rows = controls.list_budgets(connection, who.project_ids)
     return json_response({"rows": [_budget(budget) for budget in rows], "next_cursor": None})
+
+
+@router.put("/budgets/{budget_id}")
+def change_budget(who: Editor, budget_id: str, new: NewBudget) -> Response:
+    """Put other terms in the place of a budget's; it counts what its period has spent already."""
+    parse_filters(new.filter)
+    with wiring.transaction() as connection:
+        budget = controls.change_budget(
+            connection,
+            who.project_id,
+            _id(budget_id, "budget"),
+            name=new.name,
+            filters=new.filter,
+            period=new.period.value,
+            rolling_days=new.rolling_days,
+            amount=new.amount,
+            thresholds=new.thresholds,
+            channels=[_id(channel, "channel") for channel in new.channels],
+            mode=new.mode.value,
+            owner=new.owner,
+        )
+        _audit(connection, who, "budget.change", f"budget:{budget.id}", budget.as_json())
+    return json_response(_budget(budget))
 
 
 @router.delete("/budgets/{budget_id}", status_code=204)

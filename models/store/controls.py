@@ -69,13 +69,7 @@ def add_budget(
 
     Raises   BadInput naming channels that do not exist.
     """
-    known = {channel.id for channel in list_channels(connection, [project_id])}
-    missing = [channel for channel in channels if channel not in known]
-    if missing:
-        raise BadInput(
-            f"there is no channel {', '.join(map(str, missing))}. `GET /api/v1/channels` lists them.",
-            [{"field": "channels", "reason": f"no channel {channel}"} for channel in missing],
-        )
+    _check_channels(connection, project_id, channels)
     values = {"name": name, "period": period, "rolling_days": rolling_days, "amount": amount, "mode": mode}
     statement = (
         insert(BudgetRow)
@@ -90,6 +84,47 @@ def add_budget(
         .returning(*BudgetRow.__table__.columns)
     )
     return _budget(connection.execute(statement).one())
+
+
+def change_budget(
+    connection: Connection,
+    project_id: int,
+    budget_id: int,
+    *,
+    name: str,
+    filters: Sequence[str],
+    period: str,
+    rolling_days: int | None,
+    amount: Decimal,
+    thresholds: Sequence[int],
+    channels: Sequence[int],
+    mode: str,
+    owner: str | None,
+) -> Budget:
+    """Put other terms in the place of a budget's; its incidents stay with it.
+
+    Raises   NotFound; BadInput naming channels that do not exist.
+    """
+    _check_channels(connection, project_id, channels)
+    row = connection.execute(
+        update(BudgetRow)
+        .where(BudgetRow.project_id == project_id, BudgetRow.id == budget_id, BudgetRow.removed_at.is_(None))
+        .values(
+            name=name,
+            filters=list(filters),
+            period=period,
+            rolling_days=rolling_days,
+            amount=amount,
+            thresholds=sorted(set(thresholds)),
+            channels=list(channels),
+            mode=mode,
+            owner=owner,
+        )
+        .returning(*BudgetRow.__table__.columns)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no budget {budget_id}. `GET /api/v1/budgets` lists them.")
+    return _budget(row)
 
 
 def list_budgets(connection: Connection, project_ids: Iterable[int] | None = None) -> list[Budget]:
@@ -112,6 +147,16 @@ def remove_budget(connection: Connection, project_id: int, budget_id: int, at: d
     )
     if not connection.execute(statement).rowcount:
         raise NotFound(f"there is no budget {budget_id}. `GET /api/v1/budgets` lists them.")
+
+
+def _check_channels(connection: Connection, project_id: int, channels: Sequence[int]) -> None:
+    known = {channel.id for channel in list_channels(connection, [project_id])}
+    missing = [channel for channel in channels if channel not in known]
+    if missing:
+        raise BadInput(
+            f"there is no channel {', '.join(map(str, missing))}. `GET /api/v1/channels` lists them.",
+            [{"field": "channels", "reason": f"no channel {channel}"} for channel in missing],
+        )
 
 
 def _channel(row: Row) -> Channel:
