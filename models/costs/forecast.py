@@ -149,7 +149,7 @@ def _past_errors(history: np.ndarray, horizon: int) -> tuple[list[float], list[f
         actual = history[origin : origin + reach].sum()
         sums = _paths(history[:origin], reach).sum(axis=0)
         band = _band(sums, _Spread.of(errors))
-        covered += band.low_80 <= actual <= band.high_80
+        covered += bool(band.low_80 <= actual <= band.high_80)
         errors.append(float((np.log(actual) - np.log(band.middle)) / np.log(sums).std()))
         shares.append(float(abs(band.middle - actual) / actual))
     return errors, shares, covered
