@@ -79,7 +79,14 @@ def frame() -> Component:
                                 [
                                     html.Span(className="brand-mark", **aria(hidden="true")),
                                     "Jevons",
-                                    dmc.Burger(id=BURGER, opened=False, size="sm", hiddenFrom="sm", ml="auto"),
+                                    dmc.Burger(
+                                        id=BURGER,
+                                        opened=False,
+                                        size="sm",
+                                        hiddenFrom="sm",
+                                        ml="auto",
+                                        **aria(label="Close the menu"),
+                                    ),
                                 ],
                                 className="brand",
                             ),
@@ -148,6 +155,8 @@ def _popover(target: Component, *inside: Component) -> Component:
             dmc.PopoverDropdown(list(inside)),
         ],
         position="bottom-start",
+        # The roles would go to a box around the button, where they mean nothing; the button has its own.
+        withRoles=False,
         trapFocus=True,
         returnFocus=True,
         shadow="none",
@@ -155,7 +164,7 @@ def _popover(target: Component, *inside: Component) -> Component:
 
 
 def _button(*inside: Component | str) -> Component:
-    return html.Button([*inside, icon("down")], className="button")
+    return html.Button([*inside, icon("down")], className="button", **aria(haspopup="dialog"))
 
 
 def _links(head: str, choices: list[tuple[str, str, bool]]) -> Component:
@@ -259,7 +268,7 @@ def _chips(view: View) -> list[Component]:
 def _add_filter(view: View) -> Component:
     names = [{"value": name, "label": name.replace("_", " ")} for name in FILTER_DIMENSIONS]
     return _popover(
-        html.Button([icon("plus"), "Filter"], className="chip dashed"),
+        html.Button([icon("plus"), "Filter"], className="chip dashed", **aria(haspopup="dialog")),
         html.Div(
             [
                 dmc.Select(

@@ -104,9 +104,12 @@ class Surf:
         return self.page
 
     def settled(self) -> None:
-        """Wait until nothing is asked of the server any more."""
-        self.page.wait_for_load_state("networkidle")
-        self.page.wait_for_function("!document.querySelector('#_pages_content[data-dash-is-loading=true]')")
+        """Wait until the page, its tables and its charts are drawn."""
+        self.page.wait_for_function(
+            "!document.querySelector('[data-dash-is-loading=true]')"
+            " && [...document.querySelectorAll('.dash-graph')].every(graph => graph.querySelector('.main-svg'))"
+            " && [...document.querySelectorAll('.ag-root')].every(grid => grid.querySelector('.ag-row'))"
+        )
 
 
 @pytest.fixture

@@ -97,10 +97,10 @@ def test_a_copied_link_opens_the_same_view(surf: Surf) -> None:
     page = surf.open(f"/?{PERIOD}&filter=team:payments&by=agent&compare=year&theme=dark")
     link = page.url
     surf.settled()
+    shown = page.locator(".content").inner_text()
     page.get_by_role("button", name="Copy link").click()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert parse_qs(urlsplit(copied).query) == parse_qs(urlsplit(link).query)
-    shown = page.locator(".content").inner_text()
     again = surf.open(copied.removeprefix(surf.address))
     surf.settled()
     assert again.locator(".content").inner_text() == shown

@@ -1,0 +1,86 @@
+"""Buttons that change something: each is a request to the API, with its roles, audit trail and error texts."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from dash import ALL, Dash, Input, Output, dcc, html
+from dash.development.base_component import Component
+
+from dashboards.parts import Children, aria
+from dashboards.view import View
+
+KIND = "act"
+DONE, ASKED, SAID = "act-done", "act-asked", "act-said"
+
+# One request per click. Success redraws the page, or goes where the request says; a refusal is told in its own words.
+_ASK = (
+    """
+async function (_, asked) {
+  const from = dash_clientside.callback_context.triggered[0];
+  const none = dash_clientside.no_update;
+  if (!from || !from.value) return [none, none, none];
+  const ask = from.prop_id.startsWith("%s") ? asked : JSON.parse(dash_clientside.callback_context.triggered_id.ask);
+  const headers = {"x-jevons-project": ask.project};
+  if (ask.body) headers["content-type"] = "application/json";
+  let fault = "";
+  try {
+    const answer = await fetch(ask.path, {method: ask.method, headers, body: ask.body && JSON.stringify(ask.body)});
+    if (!answer.ok) fault = (await answer.json()).detail || "the server answered " + answer.status;
+  } catch (lost) { fault = "The server cannot be reached. Nothing was changed."; }
+  if (fault) return [none, fault, none];
+  return [Date.now(), ask.said || "", ask.then || none];
+}
+"""
+    % ASKED
+)
+
+
+def request(
+    view: View, method: str, path: str, body: Mapping[str, Any] | None = None, said: str = "", then: str = ""
+) -> dict[str, Any]:
+    """A request to the API about the project of the view, what is said when it is done, and where to go then."""
+    return {
+        "method": method,
+        "path": f"/api/v1{path}",
+        "body": body,
+        "project": view.project.name,
+        "said": said,
+        "then": then,
+    }
+
+
+def button(label: Children, ask: Mapping[str, Any], extra: str = "", title: str = "") -> Component:
+    """A button that sends a request."""
+    return html.Button(
+        label,
+        id={"kind": KIND, "ask": json.dumps(ask, ensure_ascii=False)},
+        className=f"button {extra}".strip(),
+        title=title or None,
+        n_clicks=0,
+    )
+
+
+def stores() -> Component:
+    """What a page with such buttons holds: the last request done, one asked for by a form, and what was said."""
+    return html.Div([dcc.Store(id=DONE), dcc.Store(id=ASKED)])
+
+
+def said() -> Component:
+    """Where a refusal is told, for eyes and screen readers."""
+    return html.Div(id=SAID, className="said", role="status", **aria(live="polite"))
+
+
+def register(app: Dash) -> None:
+    """The one callback behind all buttons."""
+    from dashboards.shell import LOCATION
+
+    app.clientside_callback(
+        _ASK,
+        Output(DONE, "data"),
+        Output(SAID, "children"),
+        Output(LOCATION, "href", allow_duplicate=True),
+        Input({"kind": KIND, "ask": ALL}, "n_clicks"),
+        Input(ASKED, "data"),
+        prevent_initial_call=True,
+    )
