@@ -31,7 +31,8 @@ _LINE_ARRAYS: dict[str, str] = {
 }
 _STAGE_COLUMNS = (
     "project_id, month, charge_id, origin_id, span_id, charge_class, end_at, is_error, attribution_id, unit_id, "
-    "deployment_id, price_status, unpriced_reason, list_cost, billed_cost, effective_cost, uncached_cost, unpriced_tokens, "
+    "deployment_id, price_status, unpriced_reason, list_cost, billed_cost, effective_cost, uncached_cost, "
+    "unpriced_tokens, "
     + ", ".join(_LINE_ARRAYS.values())
     + ", digest, book_id, recorded_at, superseded_at, "
     + ", ".join(bucket.value for bucket in BUCKETS)
