@@ -13,6 +13,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     Numeric,
+    SmallInteger,
     Text,
     desc,
     func,
@@ -57,6 +58,9 @@ class Attribution(Base):
     deployment: Mapped[str | None] = mapped_column(Text)
     operation: Mapped[str | None] = mapped_column(Text)
     hardware: Mapped[str | None] = mapped_column(Text)
+    team_rule_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The rule that gave the team; null: the span states it, or nobody does."""
+    cost_center_rule_id: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class WorkUnit(Base):
@@ -161,7 +165,25 @@ class Charge(TokenColumns, Base):
             "charge_class",
             "month",
             unique=True,
-            postgresql_where=text("superseded_at IS NULL"),
+            postgresql_where=text("superseded_at IS NULL AND charge_class <> 'correction'"),
+        ),
+        Index(
+            "uq_charges_corrections",
+            "project_id",
+            "origin_id",
+            "span_id",
+            "correction_part",
+            "corrects_id",
+            "month",
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+            postgresql_where=text("superseded_at IS NULL AND charge_class = 'correction'"),
+        ),
+        Index(  # serves statements: corrections, idle capacity and the like are few beside usage
+            "ix_charges_other",
+            "project_id",
+            "month",
+            postgresql_where=text("superseded_at IS NULL AND charge_class <> 'usage'"),
         ),
         Index(None, "project_id", "end_at"),  # serves the edge hours of a period, and exports
         # Own hardware has a cost without anybody listing a price, or a list price and no bill yet.
@@ -177,6 +199,14 @@ class Charge(TokenColumns, Base):
             " AND cardinality(line_buckets) = cardinality(line_list_costs)",
             name="lines_are_whole",
         ),
+        CheckConstraint(
+            "(charge_class = 'correction') = (correction_part IS NOT NULL)"
+            " AND (charge_class = 'correction') = (usage_at IS NOT NULL)"
+            " AND (charge_class = 'correction') = (call_count IS NOT NULL)"
+            " AND (corrects_id IS NULL OR charge_class = 'correction')",
+            name="correction_is_whole",
+        ),
+        CheckConstraint("correction_part IN ('late', 'reversal', 'rebooking')", name="correction_part"),
         MONTHLY,
     )
 
@@ -214,6 +244,14 @@ class Charge(TokenColumns, Base):
     line_assumptions: Mapped[list[str | None] | None] = mapped_column(ARRAY(Text))
     """Null: none of the lines was priced at another part's rate."""
     book_id: Mapped[int | None] = mapped_column(BigInteger)
+    correction_part: Mapped[str | None] = mapped_column(Text)
+    """Of a correction: `late` (arrived after the close), `reversal` or `rebooking`."""
+    usage_at: Mapped[Moment | None]
+    """Of a correction: the end of the call it is about, in a closed month. `end_at` is when it was booked."""
+    corrects_id: Mapped[int | None] = mapped_column(BigInteger)
+    """Of a reversal or rebooking: the charge of the closed month."""
+    call_count: Mapped[int | None] = mapped_column(SmallInteger)
+    """Of a correction: the calls it adds, 1, 0 (only their cost) or -1."""
     digest: Mapped[bytes] = mapped_column(LargeBinary)
     """Hash of everything above but the moment of recording: an equal one means nothing has to be superseded. What a
     capacity bill gives to a call is not part of it: pricing the call again leaves its share alone."""
