@@ -20,9 +20,15 @@ from dashboards.main import mount
 from .hand_made import HandMadeReader, Made, made_calls
 
 ARGUMENTS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 PERIOD = "period=2026-11-01..2026-11-20"
 AXE = Path(__file__).with_name("axe.min.js")
 """axe-core 4.14.1, MPL-2.0 (axe-LICENSE.txt), unchanged."""

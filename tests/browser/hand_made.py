@@ -14,7 +14,7 @@ from models.core.errors import BadInput
 from models.core.money import exact_cost, plain
 from models.core.queries import CallPage, CallQuery, CostQuery, CostRow, Costs, Project, SpanNode, Status, TraceTree
 from models.core.time import rfc3339
-from models.core.vocabulary import CostBasis, Granularity
+from models.core.vocabulary import BUCKETS, CostBasis, Granularity
 
 NOW = datetime(2026, 11, 20, 10, 42, 7, tzinfo=UTC)
 FIRST = datetime(2026, 10, 1, tzinfo=UTC)
@@ -38,13 +38,16 @@ PRICES: Mapping[str, Mapping[str, str] | None] = {
 # fmt: off
 # agent path, team, model, calls a day, errors a day, tokens per call
 WORK: tuple[tuple[str | None, str | None, str, int, int, Mapping[str, int]], ...] = (
-    ("dev-coordinator", "payments", "claude-sonnet-4-5", 4, 0, {"input": 90_000, "cache_read": 2_000_000, "output": 60_000}),
+    ("dev-coordinator", "payments", "claude-sonnet-4-5", 4, 0,
+     {"input": 90_000, "cache_read": 2_000_000, "output": 60_000}),
     ("dev-coordinator/coder", "payments", "claude-sonnet-4-5", 12, 1,
      {"input": 400_000, "cache_read": 9_000_000, "cache_write_5m": 600_000, "output": 250_000, "reasoning": 90_000}),
-    ("dev-coordinator/researcher", "payments", "gemini-2.5-pro", 8, 0, {"input": 900_000, "cache_read": 3_000_000, "output": 200_000}),
+    ("dev-coordinator/researcher", "payments", "gemini-2.5-pro", 8, 0,
+     {"input": 900_000, "cache_read": 3_000_000, "output": 200_000}),
     ("dev-coordinator/coder/test-runner", "payments", "gpt-oss-120b", 6, 2, {"input": 4_000_000, "output": 500_000}),
     ("support-desk", "support", "gpt-5", 3, 0, {"input": 100_000, "cache_read": 4_000_000, "output": 40_000}),
-    ("support-desk/answerer", "support", "gpt-5", 14, 0, {"input": 700_000, "cache_read": 4_000_000, "output": 260_000}),
+    ("support-desk/answerer", "support", "gpt-5", 14, 0,
+     {"input": 700_000, "cache_read": 4_000_000, "output": 260_000}),
     ("kyc-analyst", "risk", "gemini-2.5-pro", 5, 0, {"input": 500_000, "cache_read": 0, "output": 300_000}),
     ("rag-indexer", None, "llama-3.3-70b", 9, 0, {"input": 6_000_000, "output": 10_000}),
     (None, None, "gpt-5", 1, 0, {"input": 800_000, "cache_read": 0, "output": 90_000}),
@@ -144,9 +147,7 @@ def _made(
         "end": rfc3339(end),
         "duration_ms": (end - begin).total_seconds() * 1000,
         "status": "error" if is_error else "ok",
-        "tokens": {bucket: tokens.get(bucket) for bucket in (
-            "input", "cache_read", "cache_write_5m", "cache_write_1h", "cache_write_unknown", "tool_use_input", "output", "reasoning",
-        )},
+        "tokens": {bucket.value: tokens.get(bucket.value) for bucket in BUCKETS},
         "usage_source": "absent" if is_error else "reported",
         "convention": "inclusive",
         "convention_reason": "opentelemetry.instrumentation.anthropic counts the cached part inside",
