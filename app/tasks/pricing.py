@@ -10,6 +10,7 @@ from models.prices.genai import release, shipped_rates
 from models.prices.skus import with_price_keys
 from models.store.call_frame import to_rate
 from models.store.ledger import Recorded, charge_frame, record_charges
+from models.store.own_capacity import place_charges
 from models.store.prices import SHIPPED, RatesInForce, rates_in_force, record_book
 
 log = logging.getLogger(__name__)
@@ -30,10 +31,13 @@ def rates_of(connection: Connection, project_id: int) -> RatesInForce:
 
 
 def charges_of(connection: Connection, project_id: int, rows: pl.DataFrame) -> pl.DataFrame:
-    """What rows of `calls` cost by the rates in force, as rows of `charges`; nothing is written."""
+    """What rows of `calls` cost by the rates in force, as rows of `charges`; none of them is written.
+
+    Calls on hardware of one's own get list prices only: their cost comes from the capacity bill of their hour.
+    """
     in_force = rates_of(connection, project_id)
     rated = rate_calls(with_price_keys(to_rate(rows)), in_force.rates)
-    return charge_frame(rows, rated, in_force.book_id)
+    return place_charges(connection, project_id, rows, charge_frame(rows, rated, in_force.book_id))
 
 
 def charge_rows(connection: Connection, project_id: int, rows: pl.DataFrame) -> Recorded:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -16,6 +17,8 @@ class MatchRule:
     service: str | None = None
     model: str | None = None
     server_address: str | None = None
+    until: datetime | None = None
+    """Calls that end at this moment or later are not taken; None: no end."""
 
     @property
     def standing(self) -> tuple[int, int, str]:
@@ -27,7 +30,8 @@ class MatchRule:
 def match_deployments(calls: pl.DataFrame, rules: Sequence[MatchRule]) -> pl.DataFrame:
     """Name the deployment of each call.
 
-    Shapes   a frame with service, model, server_address (n rows) × rules → the same rows and order.
+    Shapes   a frame with service, model, server_address (n rows) × rules → the same rows and order; `end_at` is
+             needed where a rule ends.
     Adds     deployment; null where no rule matches, or a rule needs what the call does not tell.
     """
     found = pl.lit(None, pl.String)
@@ -38,6 +42,8 @@ def match_deployments(calls: pl.DataFrame, rules: Sequence[MatchRule]) -> pl.Dat
             for name in PARTS
             if (pattern := getattr(rule, name)) is not None
         ]
+        if rule.until is not None:
+            conditions.append(pl.col("end_at") < rule.until)
         found = pl.when(pl.all_horizontal(conditions)).then(pl.lit(rule.deployment)).otherwise(found)
     return calls.with_columns(found.alias("deployment"))
 

@@ -88,7 +88,7 @@ def share_capacity(occupied: pl.DataFrame, bills: pl.DataFrame) -> tuple[pl.Data
     costs = shared.filter(pl.col("_row").is_not_null()).select("_row", "_units")
     answered = (
         calls.join(costs, on="_row", how="left", maintain_order="left")
-        .with_columns(_money("_units").alias("effective_cost"))
+        .with_columns(units_as_money("_units").alias("effective_cost"))
         .drop("_row", "_units")
     )
     idle = shared.filter(pl.col("_row").is_null()).select(*BILL_KEYS, pl.col("_units").alias("_idle"))
@@ -98,7 +98,7 @@ def share_capacity(occupied: pl.DataFrame, bills: pl.DataFrame) -> tuple[pl.Data
         .join(sums, on=list(BILL_KEYS), how="left", maintain_order="left")
         .with_columns(
             pl.col("used_chip_seconds").fill_null(0.0),  # no call in the hour: nothing was used, and that is known
-            _money("_idle").alias("idle_cost"),
+            units_as_money("_idle").alias("idle_cost"),
         )
         .with_columns(
             scale_factor=pl.when(pl.col("used_chip_seconds") > pl.col("chip_seconds"))
@@ -171,7 +171,7 @@ def _largest_remainder(claims: pl.DataFrame) -> pl.DataFrame:
     return ranked.with_columns(((pl.col("_units") + extra) * pl.col("_sign")).alias("_units"))
 
 
-def _money(column: str) -> pl.Expr:
+def units_as_money(column: str) -> pl.Expr:
     """Whole units of 10⁻¹⁵ as money; split at 10¹⁵ because a decimal of 38 digits holds 23 before the point."""
     whole = pl.col(column) // 10**SCALE
     rest = pl.col(column) % 10**SCALE

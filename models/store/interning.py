@@ -1,6 +1,6 @@
 """Interned dimensions: an attribution and a unit of work are kept once and named by a 64-bit hash."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
 import orjson
@@ -62,6 +62,16 @@ class Interner:
         if found is None:
             found = self.units[key] = _hash(key)
         return found
+
+    def intern(self, values: Mapping[str, str | None]) -> int:
+        """Id of narrow dimensions given by name; those not given have no value."""
+        key = tuple(values.get(name) for name in ATTRIBUTION)
+        return self.attributions.setdefault(key, _hash(key))
+
+    def nothing(self) -> int:
+        """Id of the unit of work that is none: what belongs to no call."""
+        key = (None, None, None, "{}")
+        return self.units.setdefault(key, _hash(key))
 
     def write(self, connection: Connection, project_id: int) -> None:
         """Keep those that are not kept yet. Safe to repeat: the id says what the row holds."""
