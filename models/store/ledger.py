@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, text
 
 from models.core.vocabulary import BUCKETS, ChargeClass
 from models.costs.rating import Rated
@@ -51,7 +51,7 @@ STAGE_COLUMNS = (
 )
 
 _WRITTEN = tuple(
-    name for name in _STAGE_COLUMNS.split(", ") if name not in ("charge_id", "recorded_at", "superseded_at")
+    name for name in STAGE_COLUMNS.split(", ") if name not in ("charge_id", "recorded_at", "superseded_at")
 )
 
 
@@ -139,7 +139,7 @@ def record_charges(connection: Connection, project_id: int, charges: pl.DataFram
     closed = closed_months(connection, project_id)
     live = live_charges(connection, project_id, charges["origin_id"].unique().to_list())
     keep: list[bool] = []
-    outdated: list[tuple[date, int]] = []
+    outdated: list[Any] = []
     for origin, span, month, digest, belongs in charges.select(
         "origin_id", "span_id", "month", "digest", "attribution_id"
     ).iter_rows():
@@ -148,13 +148,13 @@ def record_charges(connection: Connection, project_id: int, charges: pl.DataFram
         ]
         same = [row for row in open_usage if bytes(row.digest) == digest and row.attribution_id == belongs]
         keep.append(not same and month not in closed)
-        outdated += [(row.month, row.charge_id) for row in open_usage if row not in same]
+        outdated += [row for row in open_usage if row not in same]
     fresh = charges.filter(pl.Series(keep, dtype=pl.Boolean))
     found = amendments(connection, closed, live, wanted_of(charges) if closed or _has_corrections(live) else {})
     booked = corrections(charges, found) if found.bookings else None
     kept = charges.height - fresh.height - (0 if booked is None else booked.height)
     parts = [frame for frame in (fresh, booked) if frame is not None and not frame.is_empty()]
-    return _write(connection, parts, outdated + found.outdated, kept, found)
+    return _write(connection, project_id, parts, outdated, kept, found)
 
 
 def supersede_charges(connection: Connection, project_id: int, keys: Sequence[tuple[bytes, bytes]]) -> Recorded:
@@ -169,12 +169,9 @@ def supersede_charges(connection: Connection, project_id: int, keys: Sequence[tu
     live = live_charges(connection, project_id, {key[0] for key in keys})
     found = amendments(connection, closed, live, dict.fromkeys(keys))
     outdated = [
-        (row.month, row.charge_id)
-        for key in keys
-        for row in live.get(key, ())
-        if row.charge_class == "usage" and row.month not in closed
+        row for key in keys for row in live.get(key, ()) if row.charge_class == "usage" and row.month not in closed
     ]
-    return _write(connection, [], outdated + found.outdated, 0, found)
+    return _write(connection, project_id, [], outdated, 0, found)
 
 
 def _has_corrections(live: Mapping[tuple[bytes, bytes], Sequence[Any]]) -> bool:
@@ -183,14 +180,18 @@ def _has_corrections(live: Mapping[tuple[bytes, bytes], Sequence[Any]]) -> bool:
 
 def _write(
     connection: Connection,
+    project_id: int,
     fresh: Sequence[pl.DataFrame],
-    outdated: Sequence[tuple[date, int]],
+    replaced: Sequence[Any],
     unchanged: int,
     found: Amendments,
 ) -> Recorded:
+    outdated = [(row.month, row.charge_id) for row in replaced] + found.outdated
     added = sum(frame.height for frame in fresh) + len(found.reversals)
     if not added and not outdated:
         return Recorded(unchanged=unchanged)
+    hours = _capacity_hours(fresh, replaced)
+    hold_hours(connection, project_id, hours)
     stage_changes(connection)
     if outdated:
         supersede_staged(
@@ -205,7 +206,17 @@ def _write(
         ensure_months(connection, [found.booked_at.date().replace(day=1)])
         stage_reversals(connection, _WRITTEN, found)
     change = apply_staged(connection)
+    mark_hours(connection, project_id, hours)
     return Recorded(added=added, superseded=len(outdated), unchanged=unchanged, change=change)
+
+
+def _capacity_hours(fresh: Sequence[pl.DataFrame], replaced: Sequence[Any]) -> set[datetime]:
+    """Hours of own capacity whose calls change: their bill has to be shared again."""
+    moments = [row.end_at for row in replaced if row.deployment_id is not None]
+    for frame in fresh:
+        if "deployment_id" in frame.columns:
+            moments += frame.filter(pl.col("deployment_id").is_not_null())["end_at"].to_list()
+    return hours_of(moments)
 
 
 def stage_changes(connection: Connection) -> None:
@@ -226,8 +237,9 @@ def supersede_staged(connection: Connection, chosen: str, parameters: Mapping[st
         text(
             f"WITH chosen AS (SELECT c.month, c.charge_id FROM charges c {chosen}), "
             "gone AS (UPDATE charges c SET superseded_at = now() FROM chosen "
-            "WHERE c.month = chosen.month AND c.charge_id = chosen.charge_id AND c.superseded_at IS NULL RETURNING c.*) "
-            f"INSERT INTO charges_out ({_STAGE_COLUMNS}) SELECT {_STAGE_COLUMNS} FROM gone"
+            "WHERE c.month = chosen.month AND c.charge_id = chosen.charge_id AND c.superseded_at IS NULL "
+            "RETURNING c.*) "
+            f"INSERT INTO charges_out ({STAGE_COLUMNS}) SELECT {STAGE_COLUMNS} FROM gone"
         ),
         parameters,
     ).rowcount

@@ -30,15 +30,19 @@ def of_charges(alias: str = "c", sign: str = "1", wanted: tuple[str, ...] = CALL
 
     Unknown costs count nothing here; `priced_charges` says whether a sum is known, `listed_charges` for list cost.
     """
-    usage = f"({alias}.charge_class = 'usage')"
+    # A correction adds its calls or takes them back; other charges are no calls.
+    calls = (
+        f"CASE {alias}.charge_class WHEN 'usage' THEN {sign} "
+        f"WHEN 'correction' THEN {sign} * {alias}.call_count ELSE 0 END"
+    )
     unpriced = f"({alias}.price_status = 'unpriced')"
     counted = {
         "charges": f"sum({sign})",
         "priced_charges": f"sum({sign}) FILTER (WHERE NOT {unpriced})",
         "listed_charges": f"sum({sign}) FILTER (WHERE {alias}.list_cost IS NOT NULL)",
-        "calls": f"sum({sign}) FILTER (WHERE {usage})",
-        "errors": f"sum({sign}) FILTER (WHERE {usage} AND {alias}.is_error)",
-        "unpriced_calls": f"sum({sign}) FILTER (WHERE {usage} AND {unpriced})",
+        "calls": f"sum({calls})",
+        "errors": f"sum({calls}) FILTER (WHERE {alias}.is_error)",
+        "unpriced_calls": f"sum({calls}) FILTER (WHERE {unpriced})",
         "unpriced_tokens": f"sum({sign} * {alias}.unpriced_tokens)",
         **{token: f"sum({sign} * {alias}.{token})" for token in TOKENS},
         **{cost: f"sum({sign} * {alias}.{cost})" for cost in COSTS[:3]},
@@ -60,7 +64,7 @@ def lines_of_charges(alias: str = "c", sign: str = "1") -> str:
                CASE WHEN {known} THEN 0 ELSE {sign} * count END AS unpriced_tokens, 0::bigint AS quantity,
                0::numeric AS list_cost, 0::numeric AS billed_cost, 0::numeric AS effective_cost,
                0::numeric AS cache_savings
-        FROM (VALUES {pairs}) AS counted (bucket, count) WHERE count > 0
+        FROM (VALUES {pairs}) AS counted (bucket, count) WHERE count <> 0
         UNION ALL
         SELECT part.bucket, {sign}, CASE WHEN {known} THEN {sign} ELSE 0 END,
                CASE WHEN part.list_cost IS NULL THEN 0 ELSE {sign} END, 0, 0, {sign} * part.quantity,
