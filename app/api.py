@@ -12,6 +12,7 @@ from fastapi import FastAPI
 import app.routes
 from app import docs_page, errors, login, wiring
 from app.compression import Compression
+from app.desk import ControlDesk
 from app.wiring import Wiring
 
 DESCRIPTION = """
@@ -50,6 +51,6 @@ def create_app(parts: Wiring | None = None) -> FastAPI:
     login.install(server, wiring.current().settings)
     errors.close_prefixes(server)
     if importlib.util.find_spec("dashboards.main") is not None:
-        importlib.import_module("dashboards.main").mount(server, wiring.current().reader)
+        importlib.import_module("dashboards.main").mount(server, wiring.current().reader, desk=ControlDesk())
     server.add_middleware(Compression)
     return server

@@ -14,13 +14,13 @@ KIND = "act"
 DONE, ASKED, SAID = "act-done", "act-asked", "act-said"
 
 # One request per click. Success redraws the page, or goes where the request says; a refusal is told in its own words.
-_ASK = (
-    """
+_ASK = """
 async function (_, asked) {
   const from = dash_clientside.callback_context.triggered[0];
   const none = dash_clientside.no_update;
   if (!from || !from.value) return [none, none, none];
-  const ask = from.prop_id.startsWith("%s") ? asked : JSON.parse(dash_clientside.callback_context.triggered_id.ask);
+  const id = dash_clientside.callback_context.triggered_id;
+  const ask = from.prop_id.startsWith("act-asked") ? asked : JSON.parse(id.ask);
   const headers = {"x-jevons-project": ask.project};
   if (ask.body) headers["content-type"] = "application/json";
   let fault = "";
@@ -32,8 +32,6 @@ async function (_, asked) {
   return [Date.now(), ask.said || "", ask.then || none];
 }
 """
-    % ASKED
-)
 
 
 def request(

@@ -59,7 +59,8 @@ def burn_down(found: Burndown, amount: Decimal, scheme: Scheme) -> go.Figure:
         hovertemplate="spent %{customdata}<extra></extra>",
     )
     figure.add_hline(y=float(amount), line={"color": token["ink-2"], "width": 1, "dash": "dash"})
-    most = max([amount, now[1], *([found.end.high] if found.end else [])])
+    tops: list[Decimal] = [amount, now[1]] + ([found.end.high] if found.end is not None else [])
+    most = max(tops)
     figure.add_annotation(
         x=1, xref="paper", xanchor="left", xshift=6, y=float(amount), text="budget", showarrow=False,
         font={"size": 11.5, "color": token["ink-2"]},

@@ -1,6 +1,9 @@
 """The pages as one Dash application on the FastAPI server that also serves the API."""
 
+import asyncio
+import inspect
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,8 +11,9 @@ import dash
 from dash import Dash, State
 from fastapi import FastAPI
 
-from dashboards import downloads, shell
-from dashboards.pages import agents, calls, not_found_404, overview, trace
+from dashboards import acts, control_downloads, downloads, shell
+from dashboards.desk import Desk, use_desk
+from dashboards.pages import agents, budgets, calls, not_found_404, overview, trace
 from dashboards.reader import Reader, use_reader
 from dashboards.theme import css_variables
 
@@ -39,19 +43,27 @@ _INDEX = """<!DOCTYPE html>
   </body>
 </html>"""
 
-PAGES = (overview, agents, trace, calls, not_found_404)
+PAGES = (overview, agents, trace, calls, budgets, not_found_404)
 
 
-def mount(server: FastAPI, reader: Reader | None = None, load_sample: Callable[[], str] | None = None) -> Dash:
+def mount(
+    server: FastAPI,
+    reader: Reader | None = None,
+    load_sample: Callable[[], str] | None = None,
+    desk: Desk | None = None,
+) -> Dash:
     """Put the pages on a server: everything that no other route takes, and `/download/…`.
 
     Routes of the API must be registered before the server starts: the pages answer every address left.
     Figures come from the reader given, or from the one handed to `dashboards.reader.use_reader`; none is read here.
+    `desk` answers for budgets and incidents.
     `load_sample` is what the button of an empty page calls; it returns the name of the sample's project.
     """
     if reader is not None:
         use_reader(reader, load_sample)
+    use_desk(desk)
     server.include_router(downloads.router)
+    server.include_router(control_downloads.router)
     app = Dash(
         __package__,
         # Dash takes a FastAPI application here; its annotation still names Flask only.
@@ -74,4 +86,20 @@ def mount(server: FastAPI, reader: Reader | None = None, load_sample: Callable[[
         page.register(app)
     app.layout = shell.frame()
     shell.register(app)
+    acts.register(app)
+    with ThreadPoolExecutor(1) as apart:
+        apart.submit(asyncio.run, _routed(app)).result()
     return app
+
+
+async def _routed(app: Dash) -> None:
+    """Set up the pages' router now.
+
+    Dash does it at the first request for `/`: a first visitor by another address would get a page that lacks
+    the function its title is set by. A thread of its own, because the caller may run in an event loop already.
+    """
+    backend = cast(Any, app.backend)
+    for hook in backend._before_request_funcs:
+        done = hook()
+        if inspect.isawaitable(done):
+            await done

@@ -1,9 +1,7 @@
 """`/api/v1/jevons/…`: why the bill moved, price and volume indices, elasticity and rebound, forecast."""
 
-from calendar import monthrange
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -17,16 +15,15 @@ from models.core.queries import CostQuery
 from models.core.vocabulary import CostBasis
 from models.costs import questions
 from models.costs.decomposition import CellEffects
-from models.costs.elasticity import break_even_volume, rebound
-from models.costs.forecast import Band, Forecast, forecast
+from models.costs.forecast import Band, Forecast
 from models.costs.index import IndexPoint
+from models.costs.outlook import HISTORY, outlook, rebound_of
 from models.costs.wording import sentence
 
 router = APIRouter(prefix="/api/v1/jevons", tags=["spend curves"])
 
 Who = Annotated[Principal, Depends(viewer)]
 Filters = Annotated[list[str] | None, Query(alias="filter", description="`dimension:value`, repeatable.")]
-HISTORY = timedelta(days=400)
 
 
 def _query(
@@ -131,24 +128,19 @@ def elasticity(
 
 def _rebound(points: Sequence[IndexPoint]) -> dict[str, Any] | None:
     """Rebound between the ends of the last chain, in money of its first month; None under two months."""
-    if not points:
+    report = rebound_of(points)
+    if report is None:
         return None
-    chain = [point for point in points if point.chain == points[-1].chain]
-    if len(chain) < 2 or not chain[0].bill:
-        return None
-    first, last = chain[0], chain[-1]
-    # One unit of volume is what the first month bought for one unit of money.
-    price, volume = last.price_index / 100, first.bill * last.volume_index / 100
-    found = rebound(Decimal(1), first.bill, price, volume)
+    found, volume = report.found, report.break_even_volume
     return {
-        "from": first.label,
-        "to": last.label,
-        "price_change": plain(rounded(price - 1, 9)),
+        "from": report.first.label,
+        "to": report.last.label,
+        "price_change": plain(rounded(report.price_change, 9)),
         "expected_saving": plain(rounded(found.expected_saving, 15)),
         "actual_saving": plain(rounded(found.actual_saving, 15)),
         "rebound": None if found.rebound is None else plain(rounded(found.rebound, 6)),
         "backfire": found.backfire,
-        "break_even_volume": plain(rounded(break_even_volume(1 - price), 6)) if 0 < price < 1 else None,
+        "break_even_volume": None if volume is None else plain(rounded(volume, 6)),
     }
 
 
@@ -162,24 +154,17 @@ def forecast_spend(
     """Spend at the end of this month and over the next 90 days, with 80 % and 95 % intervals and a back-test."""
     moment = (at or datetime.now(UTC)).astimezone(UTC)
     today = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    ask = wiring.current().reader.costs
-    first, spend = questions.daily_spend(ask, _query(who, today - HISTORY, today, filter_texts, basis))
-    left = monthrange(today.year, today.month)[1] - today.day + 1
-    month_start = today.replace(day=1)
-    spent = sum(
-        (cost for number, cost in enumerate(spend) if first + timedelta(days=number) >= month_start.date()), Decimal(0)
-    )
-    history = [float(cost) for cost in spend]
-    month, quarter = forecast(first, history, left), forecast(first, history, 90)
+    found = outlook(wiring.current().reader.costs, _query(who, today - HISTORY, today, filter_texts, basis), moment)
+    month, quarter = found.month, found.quarter
     return json_response(
         {
             "from": today,
-            "history_days": len(spend),
+            "history_days": len(found.spend),
             "method": month.method,
             "note": month.note,
             "month_end": {
-                "spent": plain(spent),
-                **_band(month.plus(float(spent))),
+                "spent": plain(found.spent),
+                **_band(found.month_end),
                 "back_test": _back_test(month),
             },
             "next_90_days": {
