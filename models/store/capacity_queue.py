@@ -1,4 +1,4 @@
-"""Hours of capacity that wait to be shared, and the locks that keep sharing and pricing of an hour apart."""
+"""What waits: hours of capacity to be shared, and calls to be placed on deployments anew."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -6,19 +6,14 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-HOUR = timedelta(hours=1)
+from models.store.closed_months import hold_ledger
+
 QUIET = timedelta(seconds=2)
 """An hour is shared when nothing was added to it for so long …"""
 PATIENCE = timedelta(seconds=30)
 """… or at the latest after so long: an import of a busy hour must not share it again for every batch."""
 DUE = "dirty_capacity_hours WHERE hour <= now() - interval '1 hour'"
 """Marks of hours that are over. Only whole hours are shared."""
-_LOCK = "hashtextextended('capacity hour ' || :project_id || ' ' || extract(epoch FROM CAST(:hour AS timestamptz)), 0)"
-
-
-def hours_of(moments: Iterable[datetime]) -> set[datetime]:
-    """The UTC hours these moments lie in."""
-    return {moment.replace(minute=0, second=0, microsecond=0) for moment in moments}
 
 
 def mark_hours(connection: Connection, project_id: int, hours: Iterable[datetime]) -> None:
@@ -45,39 +40,40 @@ def mark_hours_of_deployment(connection: Connection, project_id: int, deployment
     )
 
 
-def hold_hours(connection: Connection, project_id: int, hours: Iterable[datetime]) -> None:
-    """Keep these hours from being shared until the transaction ends; pricers do not wait for one another."""
-    for hour in sorted(set(hours)):
-        connection.execute(
-            text(f"SELECT pg_advisory_xact_lock_shared({_LOCK})"), {"project_id": project_id, "hour": hour}
+def mark_staged_hours(connection: Connection) -> None:
+    """Ask for the hours whose calls on own hardware change: those in `charges_in` and `charges_out`."""
+    connection.execute(
+        text(
+            "INSERT INTO dirty_capacity_hours (project_id, hour) "
+            "SELECT DISTINCT project_id, date_trunc('hour', end_at, 'UTC') FROM "
+            "(SELECT * FROM charges_in UNION ALL SELECT * FROM charges_out) staged "
+            "WHERE deployment_id IS NOT NULL AND charge_class = 'usage'"
         )
+    )
 
 
 def claim_hour(connection: Connection, quiet: timedelta = QUIET) -> tuple[int, datetime] | None:
-    """Take the longest waiting hour that is over, locked against pricing; None where nothing is due.
+    """Take the longest waiting hour that is over, with the ledger of its project; None where nothing is due.
 
-    A rollback puts its marks back. One hour per transaction: two of them could lock in different orders.
+    A rollback puts its marks back. One hour per transaction, so that nobody waits long for the ledger.
     """
-    waiting = connection.execute(
+    row = connection.execute(
         text(
             f"SELECT project_id, hour FROM {DUE} GROUP BY project_id, hour "
-            "HAVING max(since) <= clock_timestamp() - :quiet OR min(since) <= clock_timestamp() - :patience "
-            "ORDER BY min(id) LIMIT 50"
+            "HAVING max(since) <= clock_timestamp() - CAST(:quiet AS interval) "
+            "OR min(since) <= clock_timestamp() - CAST(:patience AS interval) ORDER BY min(id) LIMIT 1"
         ),
         {"quiet": quiet, "patience": PATIENCE},
-    ).all()
-    for row in waiting:
-        free = connection.execute(
-            text(f"SELECT pg_try_advisory_xact_lock({_LOCK})"), {"project_id": row.project_id, "hour": row.hour}
-        ).scalar_one()
-        if free:
-            taken = connection.execute(
-                text("DELETE FROM dirty_capacity_hours WHERE project_id = :project_id AND hour = :hour"),
-                {"project_id": row.project_id, "hour": row.hour},
-            ).rowcount
-            if taken:
-                return row.project_id, row.hour
-    return None
+    ).one_or_none()
+    if row is None:
+        return None
+    # Charges that are being written come first, so that their marks are seen; what is written later waits.
+    hold_ledger(connection, row.project_id)
+    taken = connection.execute(
+        text("DELETE FROM dirty_capacity_hours WHERE project_id = :project_id AND hour = :hour"),
+        {"project_id": row.project_id, "hour": row.hour},
+    ).rowcount
+    return (row.project_id, row.hour) if taken else None
 
 
 def queue_matching_calls(

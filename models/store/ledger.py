@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
@@ -14,7 +13,7 @@ from models.core.vocabulary import BUCKETS, ChargeClass
 from models.costs.rating import Rated
 from models.store.bulk import array_text, copy_frame
 from models.store.calls import ensure_months
-from models.store.capacity_queue import hold_hours, hours_of, mark_hours
+from models.store.capacity_queue import mark_staged_hours
 from models.store.closed_months import (
     Amendments,
     amendments,
@@ -50,9 +49,7 @@ STAGE_COLUMNS = (
     + ", ".join(bucket.value for bucket in BUCKETS)
 )
 
-_WRITTEN = tuple(
-    name for name in STAGE_COLUMNS.split(", ") if name not in ("charge_id", "recorded_at", "superseded_at")
-)
+WRITTEN = tuple(name for name in STAGE_COLUMNS.split(", ") if name not in ("charge_id", "recorded_at", "superseded_at"))
 
 
 @dataclass(slots=True, frozen=True)
@@ -154,7 +151,7 @@ def record_charges(connection: Connection, project_id: int, charges: pl.DataFram
     booked = corrections(charges, found) if found.bookings else None
     kept = charges.height - fresh.height - (0 if booked is None else booked.height)
     parts = [frame for frame in (fresh, booked) if frame is not None and not frame.is_empty()]
-    return _write(connection, project_id, parts, outdated, kept, found)
+    return _write(connection, parts, outdated, kept, found)
 
 
 def supersede_charges(connection: Connection, project_id: int, keys: Sequence[tuple[bytes, bytes]]) -> Recorded:
@@ -171,7 +168,7 @@ def supersede_charges(connection: Connection, project_id: int, keys: Sequence[tu
     outdated = [
         row for key in keys for row in live.get(key, ()) if row.charge_class == "usage" and row.month not in closed
     ]
-    return _write(connection, project_id, [], outdated, 0, found)
+    return _write(connection, [], outdated, 0, found)
 
 
 def _has_corrections(live: Mapping[tuple[bytes, bytes], Sequence[Any]]) -> bool:
@@ -180,7 +177,6 @@ def _has_corrections(live: Mapping[tuple[bytes, bytes], Sequence[Any]]) -> bool:
 
 def _write(
     connection: Connection,
-    project_id: int,
     fresh: Sequence[pl.DataFrame],
     replaced: Sequence[Any],
     unchanged: int,
@@ -190,8 +186,6 @@ def _write(
     added = sum(frame.height for frame in fresh) + len(found.reversals)
     if not added and not outdated:
         return Recorded(unchanged=unchanged)
-    hours = _capacity_hours(fresh, replaced)
-    hold_hours(connection, project_id, hours)
     stage_changes(connection)
     if outdated:
         supersede_staged(
@@ -204,19 +198,10 @@ def _write(
         copy_frame(connection, "charges_in", frame)
     if found.reversals or found.bookings:
         ensure_months(connection, [found.booked_at.date().replace(day=1)])
-        stage_reversals(connection, _WRITTEN, found)
+        stage_reversals(connection, WRITTEN, found)
+    mark_staged_hours(connection)
     change = apply_staged(connection)
-    mark_hours(connection, project_id, hours)
     return Recorded(added=added, superseded=len(outdated), unchanged=unchanged, change=change)
-
-
-def _capacity_hours(fresh: Sequence[pl.DataFrame], replaced: Sequence[Any]) -> set[datetime]:
-    """Hours of own capacity whose calls change: their bill has to be shared again."""
-    moments = [row.end_at for row in replaced if row.deployment_id is not None]
-    for frame in fresh:
-        if "deployment_id" in frame.columns:
-            moments += frame.filter(pl.col("deployment_id").is_not_null())["end_at"].to_list()
-    return hours_of(moments)
 
 
 def stage_changes(connection: Connection) -> None:
@@ -247,7 +232,7 @@ def supersede_staged(connection: Connection, chosen: str, parameters: Mapping[st
 
 def apply_staged(connection: Connection) -> Decimal:
     """Append what is staged in `charges_in` and bring the rollups up to date; returns the change in effective cost."""
-    columns = ", ".join(_WRITTEN)
+    columns = ", ".join(WRITTEN)
     connection.execute(text(f"INSERT INTO charges ({columns}) SELECT {columns} FROM charges_in"))
     add_parts(connection)
     change: Any = connection.execute(
