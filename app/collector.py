@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import DBAPIError
 
 from ingest.linking import link_ids
 from ingest.otlp import Encoding, decode
@@ -21,6 +21,7 @@ from models.core.errors import JevonsError
 from models.core.telemetry import Rejection
 from models.core.time import ns_of_utc
 from models.core.vocabulary import Signal
+from models.store.availability import is_unavailable
 from models.store.span_codec import PreparedSpans, prepare_spans
 from models.store.telemetry import (
     StoreOutcome,
@@ -59,7 +60,7 @@ class StoreUnavailable(JevonsError):
 
     code = "store_unavailable"
     status = 503
-    retry_after_seconds = 5
+    retry_after_seconds = 2
 
     def __init__(self, fault: BaseException) -> None:
         super().__init__(
@@ -192,8 +193,10 @@ class Collector:
                 try:
                     with self._engine.connect() as connection:
                         self._redaction_key = redaction_key(connection)
-                except (OperationalError, InterfaceError, TimeoutError) as fault:
-                    raise StoreUnavailable(fault) from fault
+                except Exception as fault:
+                    if is_unavailable(fault):
+                        raise StoreUnavailable(fault) from fault
+                    raise
             redactor = Redactor(self._redaction_key, keep_content=self._keep_content)
             reader = self._local.reader = AttributeReader(redactor)
         return reader
@@ -215,17 +218,28 @@ class Collector:
                 while self._queue and rows < MAX_ROWS_PER_COMMIT:
                     taken.append(self._queue.popleft())
                     rows += len(taken[-1].spans.rows)
-            self._commit(taken)
+            # A sender that hung up has cancelled its future, and what is settled by then cannot be answered.
+            taken = [submission for submission in taken if submission.done.set_running_or_notify_cancel()]
+            try:
+                self._commit(taken)
+            except Exception as fault:
+                # This thread must outlive any fault: without it every later sender would wait in vain.
+                log.exception("a commit of %d bodies was not settled", len(taken))
+                for submission in taken:
+                    if not submission.done.done():
+                        submission.done.set_exception(StoreUnavailable(fault))
 
     def _commit(self, taken: list[_Submission]) -> None:
+        if not taken:
+            return
         try:
             outcome = self._stored(taken)
-        except (OperationalError, InterfaceError, TimeoutError) as fault:
-            log.error("commit of %d bodies failed: %s", len(taken), fault)
-            for submission in taken:
-                submission.done.set_exception(StoreUnavailable(fault))
-            return
         except Exception as fault:
+            if is_unavailable(fault):
+                log.error("commit of %d bodies failed: %s", len(taken), fault)
+                for submission in taken:
+                    submission.done.set_exception(StoreUnavailable(fault))
+                return
             if len(taken) > 1:
                 # One body that the database refuses must not cost its neighbours their acknowledgement.
                 for submission in taken:

@@ -4,13 +4,16 @@ import logging
 from typing import Any
 
 import orjson
+import psycopg
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from google.rpc.status_pb2 import Status
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from models.core.errors import BadInput, JevonsError
+from models.store.availability import is_unavailable
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,8 @@ TITLES = {
 }
 RPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 10, 413: 8, 415: 3, 422: 3, 429: 8, 500: 13, 503: 14}
 """google.rpc.Code of an HTTP status."""
+AWAY_SECONDS = 2
+"""When to ask again while the database is away; an embedded one is started again within a few seconds."""
 INSIDE_API = ("/api", "/v1")
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -116,6 +121,16 @@ async def _on_invalid(request: Request, fault: Exception) -> Response:
     )
 
 
+async def _on_database(request: Request, fault: Exception) -> Response:
+    """A database that is away is no bug of ours: with 503 and Retry-After, senders keep what they have."""
+    if not is_unavailable(fault):
+        return await _on_bug(request, fault)
+    log.warning("%s %s: the database is away: %s", request.method, request.url.path, fault)
+    detail = f"the database cannot be reached ({type(fault).__name__}). Try again after {AWAY_SECONDS} s."
+    headers = {"Retry-After": str(AWAY_SECONDS)}
+    return answer(request, 503, detail, code="store_unavailable", headers=headers)
+
+
 async def _on_bug(request: Request, fault: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=fault)
     return answer(request, 500, "an error of ours; the server's log has the details", code="internal")
@@ -126,6 +141,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(JevonsError, _on_fault)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(SQLAlchemyError, _on_database)
+    app.add_exception_handler(psycopg.Error, _on_database)
     app.add_exception_handler(Exception, _on_bug)
 
 

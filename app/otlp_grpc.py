@@ -1,5 +1,6 @@
 """OTLP over gRPC: the three services on the collector, with the semantics of the HTTP side."""
 
+import logging
 import signal
 import threading
 from collections.abc import Callable
@@ -7,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+import psycopg
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import auth, wiring
 from app.collector import Collector, Overloaded, StoreUnavailable
@@ -18,6 +21,9 @@ from app.otlp_answers import export_response
 from ingest.envelope import TooLarge
 from models.core.errors import JevonsError
 from models.core.vocabulary import Signal
+from models.store.availability import is_unavailable
+
+log = logging.getLogger(__name__)
 
 SERVICES = {
     "opentelemetry.proto.collector.trace.v1.TraceService": Signal.TRACES,
@@ -72,6 +78,12 @@ def _exporter(collector: Collector, told: Signal, limit: int) -> Callable[[bytes
             return export_response(told, "protobuf", receipt)
         except JevonsError as fault:
             _abort(context, fault)
+            raise
+        except (SQLAlchemyError, psycopg.Error) as fault:
+            if is_unavailable(fault):
+                _abort(context, StoreUnavailable(fault))
+            log.exception("Export of %s failed", told)
+            context.abort(grpc.StatusCode.INTERNAL, "an error of ours; the server's log has the details")
             raise
 
     return export
