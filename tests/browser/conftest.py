@@ -7,12 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from dashboards import identity
 from dashboards.main import mount
@@ -30,6 +31,9 @@ ARGUMENTS = (
     "--disable-sync",
 )
 PERIOD = "period=2026-11-01..2026-11-20"
+PATIENCE_MS = 20_000
+"""How long a step may take where other work shares the processors."""
+expect.set_options(timeout=PATIENCE_MS)
 AXE = Path(__file__).with_name("axe.min.js")
 """axe-core 4.14.1, MPL-2.0 (axe-LICENSE.txt), unchanged."""
 
@@ -59,9 +63,9 @@ def made() -> list[Made]:
     return made_calls()
 
 
-@pytest.fixture(scope="session")
-def address(made: list[Made]) -> Iterator[str]:
-    """The pages on a free port of this machine."""
+@contextmanager
+def serving(made: list[Made]) -> Iterator[str]:
+    """The pages on a free port of this machine, asked by nobody yet."""
     identity.forget()
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     mount(server, HandMadeReader(made))
@@ -78,6 +82,13 @@ def address(made: list[Made]) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     running.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def address(made: list[Made]) -> Iterator[str]:
+    """The pages, served to all tests."""
+    with serving(made) as started:
+        yield started
 
 
 class Surf:
@@ -118,16 +129,30 @@ class Surf:
         )
 
 
-@pytest.fixture
-def surf(browser: Browser, address: str) -> Iterator[Surf]:
-    """A fresh page of 1280 × 900; nothing may have gone wrong when the test ends."""
+@contextmanager
+def surfing(browser: Browser, address: str) -> Iterator[Surf]:
+    """A fresh page of 1280 × 900; nothing may have gone wrong when it closes."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
-    context.set_default_timeout(8_000)
+    context.set_default_timeout(PATIENCE_MS)
     driven = Surf(context.new_page(), address)
     yield driven
     context.close()
     assert driven.faults == []
+
+
+@pytest.fixture
+def surf(browser: Browser, address: str) -> Iterator[Surf]:
+    """A fresh page on the server of all tests."""
+    with surfing(browser, address) as driven:
+        yield driven
+
+
+@pytest.fixture
+def first_visit(browser: Browser, made: list[Made]) -> Iterator[Surf]:
+    """A fresh page on a server that nobody asked anything."""
+    with serving(made) as address, surfing(browser, address) as driven:
+        yield driven
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -225,10 +225,15 @@ def test_nothing_scrolls_sideways_and_axe_finds_nothing_serious(
     assert serious == []
 
 
+def test_the_first_visitor_may_come_by_a_deep_link(first_visit: Surf) -> None:
+    page = first_visit.open(f"/agents?{PERIOD}")
+    expect(page).to_have_title("Agents · Jevons")
+
+
 def test_a_phone_opens_the_menu(surf: Surf) -> None:
     surf.page.set_viewport_size({"width": 390, "height": 800})
     page = surf.open(f"/?{PERIOD}")
-    page.get_by_role("button", name="Menu").click()
+    page.get_by_role("button", name="Menu", exact=True).click()
     page.locator(".nav-link", has_text="Agents").click()
     expect(page.locator(".content h1")).to_have_text("Agents")
     expect(page.locator(".nav-link", has_text="Agents")).not_to_be_in_viewport()
