@@ -8,6 +8,7 @@ from app.tasks.loop import until_empty
 from app.tasks.pricing import charge_rows
 from app.worker import celery
 from models.store.calls import claim_unrated, load_calls
+from models.store.closed_months import enter_ledger
 from models.store.link_groups import link_group
 
 BATCH_CALLS = 10_000
@@ -34,5 +35,6 @@ def rate_batch(connection: Connection, limit: int) -> int:
     for project_id, keys in sorted(by_project.items()):
         # Under the locks of derivation, so that no call is priced as it was before.
         link_group(connection, project_id, {key[0] for key in keys})
+        enter_ledger(connection, project_id)
         charge_rows(connection, project_id, load_calls(connection, project_id, sorted(keys)))
     return len(claimed)

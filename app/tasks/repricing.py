@@ -14,6 +14,8 @@ from app.tasks.rate import BATCH_CALLS
 from models.core.money import plain
 from models.core.time import rfc3339
 from models.store.audit import append_audit
+from models.store.calls import load_calls
+from models.store.closed_months import enter_ledger
 from models.store.link_groups import link_group
 from models.store.revisiting import calls_between, mark_traces_dirty
 from models.store.rollups import rebuild_hours
@@ -43,6 +45,9 @@ def reprice(project_id: int, start: datetime, end: datetime, *, actor: str, dry_
                 break
             after = (rows["trace_id"][-1], rows["span_id"][-1])
             link_group(connection, project_id, set(rows["trace_id"]))
+            enter_ledger(connection, project_id)
+            # Read again under the locks: a derivation or a new rule may have changed them since.
+            rows = load_calls(connection, project_id, list(zip(rows["trace_id"], rows["span_id"], strict=True)))
             recorded = charge_rows(connection, project_id, rows)
             done.calls += rows.height
             done.changed += recorded.added

@@ -10,7 +10,9 @@ import polars as pl
 from models.core.frames import CALLS
 from models.core.telemetry import Call
 from models.core.vocabulary import BUCKETS, Detail
+from models.costs.attribution_rules import TagRule
 from models.store.interning import Interner
+from models.store.tagging import tagged
 
 ROW: dict[str, Any] = {
     "project_id": pl.Int64,
@@ -45,10 +47,17 @@ ROW: dict[str, Any] = {
 """Columns of `calls`; JSON and arrays as the text that PostgreSQL reads."""
 
 
-def call_frame(project_id: int, calls: Sequence[Call], interner: Interner) -> pl.DataFrame:
-    """Calls as rows of `calls`, in their order; `digest` hashes everything that is kept of a call."""
+def call_frame(
+    project_id: int, calls: Sequence[Call], interner: Interner, rules: Sequence[TagRule] = ()
+) -> pl.DataFrame:
+    """Calls as rows of `calls`, in their order, attributed by what they state and by the rules.
+
+    `digest` hashes everything that a call states; what rules give it is not in it.
+    """
     rows = [_row(project_id, call, interner) for call in calls]
     frame = pl.DataFrame(rows, schema=ROW, orient="row")
+    if rules and not frame.is_empty():
+        frame = frame.with_columns(tagged(frame, rules, interner))
     return frame.with_columns(pl.col("end_at").dt.truncate("1mo").dt.date().alias("month"))
 
 

@@ -12,7 +12,9 @@ from sqlalchemy import Connection, text
 from models.core.telemetry import Derivation, Suppression
 from models.store.bulk import copy_frame
 from models.store.call_frame import ROW, call_frame
+from models.store.closed_months import closed_months, enter_ledger
 from models.store.interning import Interner
+from models.store.tag_rules import live_rules
 
 Key = tuple[bytes, bytes]
 """Trace and span id of a call."""
@@ -38,18 +40,25 @@ def replace_calls(
 
     The caller holds the locks of the link groups. Safe to repeat: the second time everything is unchanged.
     """
+    enter_ledger(connection, project_id)
     traces = sorted(set(trace_ids))
     interner = Interner()
-    rows = call_frame(project_id, derivation.calls, interner)
+    rows = call_frame(project_id, derivation.calls, interner, live_rules(connection, project_id))
+    closed = closed_months(connection, project_id)
     kept = connection.execute(
         text(
-            "SELECT trace_id, span_id, digest FROM calls WHERE project_id = :project_id AND trace_id = ANY(:trace_ids)"
+            "SELECT trace_id, span_id, digest, attribution_id FROM calls "
+            "WHERE project_id = :project_id AND trace_id = ANY(:trace_ids)"
         ),
         {"project_id": project_id, "trace_ids": traces},
     ).all()
-    before = {(bytes(row.trace_id), bytes(row.span_id)): bytes(row.digest) for row in kept}
+    before = {(bytes(row.trace_id), bytes(row.span_id)): (bytes(row.digest), row.attribution_id) for row in kept}
     keys = list(zip(rows["trace_id"], rows["span_id"], strict=True))
-    differs = [before.get(key) != digest for key, digest in zip(keys, rows["digest"], strict=True)]
+    differs: list[bool] = []
+    for key, digest, belongs, month in zip(keys, rows["digest"], rows["attribution_id"], rows["month"], strict=True):
+        found = before.get(key)
+        # What rules give is frozen with the month: a rule made since then does not reach back into it.
+        differs.append(found is None or found[0] != digest or (found[1] != belongs and month not in closed))
     changed = rows.filter(pl.Series(differs, dtype=pl.Boolean))
     now = set(keys)
     withdrawn = [key for key in before if key not in now]

@@ -65,8 +65,8 @@ def live_charges(connection: Connection, project_id: int, origins: Collection[by
     rows = connection.execute(
         text(
             "SELECT origin_id, span_id, charge_id, month, end_at, deployment_id, charge_class, correction_part, "
-            f"corrects_id, call_count, price_status, digest, attribution_id, {', '.join((*COSTS, *TOKENS))} FROM charges "
-            "WHERE project_id = :project_id AND origin_id = ANY(:origins) "
+            f"corrects_id, call_count, price_status, digest, attribution_id, {', '.join((*COSTS, *TOKENS))} "
+            "FROM charges WHERE project_id = :project_id AND origin_id = ANY(:origins) "
             "AND charge_class IN ('usage', 'correction') AND superseded_at IS NULL"
         ),
         {"project_id": project_id, "origins": list(origins)},

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
+from typing import Any
 
 import orjson
 import polars as pl
@@ -22,8 +23,11 @@ ATTRIBUTION = (
     "deployment",
     "operation",
     "hardware",
+    "team_rule_id",
+    "cost_center_rule_id",
 )
-"""Columns of an attribution, in the order in which they are hashed."""
+"""Columns of an attribution, in the order in which they are hashed; the rules only where one gave a value."""
+RULE_IDS = slice(-2, None)
 UNIT = ("task", "session", "user_id")
 
 
@@ -31,7 +35,7 @@ class Interner:
     """Ids of the attributions and units of one batch: each distinct one is hashed once and written once."""
 
     def __init__(self) -> None:
-        self.attributions: dict[tuple[str | None, ...], int] = {}
+        self.attributions: dict[tuple[Any, ...], int] = {}
         self.units: dict[tuple[str | None, ...], int] = {}
 
     def attribution(self, call: Call) -> int:
@@ -48,10 +52,12 @@ class Interner:
             None,
             call.operation,
             None,
+            None,
+            None,
         )
         found = self.attributions.get(key)
         if found is None:
-            found = self.attributions[key] = _hash(key)
+            found = self.attributions[key] = attribution_hash(key)
         return found
 
     def unit(self, call: Call) -> int:
@@ -63,10 +69,10 @@ class Interner:
             found = self.units[key] = _hash(key)
         return found
 
-    def intern(self, values: Mapping[str, str | None]) -> int:
+    def intern(self, values: Mapping[str, Any]) -> int:
         """Id of narrow dimensions given by name; those not given have no value."""
         key = tuple(values.get(name) for name in ATTRIBUTION)
-        return self.attributions.setdefault(key, _hash(key))
+        return self.attributions.setdefault(key, attribution_hash(key))
 
     def nothing(self) -> int:
         """Id of the unit of work that is none: what belongs to no call."""
@@ -79,7 +85,12 @@ class Interner:
         _keep(connection, project_id, "work_units", "unit_id", (*UNIT, "tags"), self.units.items())
 
 
-def _hash(key: Sequence[str | None]) -> int:
+def attribution_hash(key: Sequence[Any]) -> int:
+    """Id of the values of ATTRIBUTION."""
+    return _hash(key) if any(rule is not None for rule in key[RULE_IDS]) else _hash(key[: RULE_IDS.start])
+
+
+def _hash(key: Sequence[Any]) -> int:
     return int.from_bytes(blake2b(orjson.dumps(key), digest_size=8).digest(), "big", signed=True)
 
 
@@ -89,7 +100,7 @@ def _keep(
     table: str,
     id_column: str,
     columns: Sequence[str],
-    found: Iterable[tuple[tuple[str | None, ...], int]],
+    found: Iterable[tuple[tuple[Any, ...], int]],
 ) -> None:
     rows = {number: values for values, number in found}
     if not rows:
@@ -114,10 +125,16 @@ def _keep(
             "project_id": pl.Series([project_id] * len(ordered), dtype=pl.Int64),
             id_column: pl.Series(ordered, dtype=pl.Int64),
             **{
-                column: pl.Series([rows[number][position] for number in ordered], dtype=pl.String)
+                column: pl.Series(
+                    [None if (value := rows[number][position]) is None else str(value) for number in ordered],
+                    dtype=pl.String,
+                )
                 for position, column in enumerate(columns)
             },
         }
     )
     copy_frame(connection, stage, frame)
-    connection.execute(text(f"INSERT INTO {table} SELECT * FROM {stage} ORDER BY {id_column} ON CONFLICT DO NOTHING"))
+    names = ", ".join(frame.columns)
+    connection.execute(
+        text(f"INSERT INTO {table} ({names}) SELECT {names} FROM {stage} ORDER BY {id_column} ON CONFLICT DO NOTHING")
+    )

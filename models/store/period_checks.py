@@ -1,0 +1,152 @@
+"""What stands between a month and its close: each check with its number and what to do about it."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from models.core.money import plain, rounded
+from models.store.backlog import freshness
+from models.store.periods import CLOSED, next_month, snapshot_of
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+MOST_UNALLOCATED = Decimal("0.02")
+"""Share of cost without an owner above which a month should not be closed: habit of the trade, not a standard."""
+
+
+@dataclass(slots=True, frozen=True)
+class Check:
+    """One line of the checklist."""
+
+    name: str
+    state: str
+    """`ok`, `warn` (look at it) or `fail` (closing is refused unless it is forced, with a reason)."""
+    value: str | None
+    what: str
+    todo: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The check as shown outside."""
+        return {"name": self.name, "state": self.state, "value": self.value, "what": self.what, "todo": self.todo}
+
+
+def month_bounds(month: date) -> tuple[datetime, datetime]:
+    """First moment of a month and of the next one, UTC."""
+    after = next_month(month)
+    return datetime(month.year, month.month, 1, tzinfo=UTC), datetime(after.year, after.month, 1, tzinfo=UTC)
+
+
+def checks_of(connection: Connection, project_id: int, month: date, at: datetime) -> list[Check]:
+    """The checklist of a month, worst first within its fixed order kept: over, pending, unpriced, owners, ledger."""
+    start, end = month_bounds(month)
+    scope = {"project_id": project_id, "month": month, "start": start, "end": end}
+    waiting = freshness(connection, [project_id])
+    pending = waiting.spans_pending + waiting.calls_pending
+    hours = connection.execute(
+        text(
+            "SELECT count(DISTINCT hour) FROM dirty_capacity_hours "
+            "WHERE project_id = :project_id AND hour >= :start AND hour < :end"
+        ),
+        scope,
+    ).scalar_one()
+    sums = connection.execute(
+        text(
+            "SELECT coalesce(sum(effective_cost), 0) AS cost, coalesce(sum(unpriced_calls), 0) AS unpriced_calls, "
+            "coalesce(sum(unpriced_tokens), 0) AS unpriced_tokens, coalesce(sum(effective_cost) "
+            "FILTER (WHERE a.team IS NULL AND a.cost_center IS NULL), 0) AS unallocated "
+            "FROM rollup_calls r JOIN attributions a USING (project_id, attribution_id) "
+            "WHERE r.project_id = :project_id AND r.grain = 'day' AND period_start >= :start AND period_start < :end"
+        ),
+        scope,
+    ).one()
+    ledger = connection.execute(
+        text(
+            "SELECT coalesce(sum(effective_cost), 0) AS cost, "
+            "count(*) FILTER (WHERE charge_class = 'correction') AS corrections, "
+            "coalesce(sum(effective_cost) FILTER (WHERE charge_class = 'correction'), 0) AS corrected FROM charges "
+            "WHERE project_id = :project_id AND month = :month AND superseded_at IS NULL"
+        ),
+        scope,
+    ).one()
+    checks = [_over(end, at), _pending(pending), _capacity(hours)]
+    checks += [_unpriced(int(sums.unpriced_calls), int(sums.unpriced_tokens))]
+    checks += [_unallocated(sums.unallocated, sums.cost), _late(ledger.corrections, ledger.corrected)]
+    checks.append(_ties(ledger.cost - sums.cost))
+    return checks + _snapshot(connection, project_id, month)
+
+
+def _over(end: datetime, at: datetime) -> Check:
+    if at >= end:
+        return Check("month_over", OK, f"{end:%Y-%m-%d}", f"the month ended on {end:%Y-%m-%d} 00:00 UTC")
+    what = f"the month runs until {end:%Y-%m-%d} 00:00 UTC"
+    return Check("month_over", FAIL, f"{end:%Y-%m-%d}", what, "Wait until it is over, or force the close.")
+
+
+def _pending(count: int) -> Check:
+    if not count:
+        return Check("spans_pending", OK, "0", "everything acknowledged is derived and priced")
+    what = f"{count} spans or calls are not in the figures yet"
+    return Check("spans_pending", FAIL, str(count), what, "Wait for the workers; `jevons status` shows the backlog.")
+
+
+def _capacity(hours: int) -> Check:
+    if not hours:
+        return Check("capacity_pending", OK, "0", "every hour of own capacity is shared")
+    what = f"{hours} hours of own capacity wait to be shared"
+    return Check("capacity_pending", FAIL, str(hours), what, "Wait for the workers.")
+
+
+def _unpriced(calls: int, tokens: int) -> Check:
+    if calls <= 0:
+        return Check("unpriced", OK, "0", "every call has a price")
+    what = f"{calls} calls ({tokens} tokens) have no price; their cost is unknown, not zero"
+    todo = "Set the missing prices (`jevons prices set`), then `jevons reprice` the month."
+    return Check("unpriced", FAIL, str(calls), what, todo)
+
+
+def _unallocated(cost: Decimal, whole: Decimal) -> Check:
+    if not whole:
+        return Check("unallocated", OK, None, "there is no cost to allocate")
+    share = cost / whole
+    value = f"{rounded(share * 100, 2)} %"
+    what = f"{value} of the cost, {plain(rounded(cost, 2))} USD, has neither team nor cost centre"
+    if share <= MOST_UNALLOCATED / 2:
+        return Check("unallocated", OK, value, what)
+    todo = f"Add ownership rules (`jevons tags`); at most {MOST_UNALLOCATED * 100} % is usual at a close."
+    return Check("unallocated", WARN, value, what, todo)
+
+
+def _late(count: int, cost: Decimal) -> Check:
+    if not count:
+        return Check("corrections", OK, "0", "no corrections of closed months are booked in this month")
+    what = f"{count} corrections of closed months, {plain(cost)} USD in all, are booked in this month"
+    return Check("corrections", WARN, str(count), what, "Review them in the statement before closing.")
+
+
+def _ties(difference: Decimal) -> Check:
+    if not difference:
+        return Check("ledger_ties", OK, "0", "the sums of the pages equal the sum of the charges, to the last digit")
+    what = f"charges and their sums differ by {plain(difference)} USD"
+    return Check("ledger_ties", FAIL, plain(difference), what, "Run `jevons rebuild` from the first of the month.")
+
+
+def _snapshot(connection: Connection, project_id: int, month: date) -> list[Check]:
+    """For a closed month: whether its charges still are what was hashed."""
+    row = connection.execute(
+        text(
+            "SELECT s.number, s.sha256 FROM periods p JOIN period_snapshots s USING (project_id, month) "
+            "WHERE p.project_id = :project_id AND p.month = :month AND p.state = :closed "
+            "ORDER BY s.number DESC LIMIT 1"
+        ),
+        {"project_id": project_id, "month": month, "closed": CLOSED},
+    ).one_or_none()
+    if row is None:
+        return []
+    digest, _ = snapshot_of(connection, project_id, month)
+    kept = bytes(row.sha256)
+    if digest == kept:
+        return [Check("snapshot", OK, kept.hex(), f"the charges still have the hash of snapshot {row.number}")]
+    what = f"the charges hash to {digest.hex()}, snapshot {row.number} says {kept.hex()}"
+    return [Check("snapshot", FAIL, digest.hex(), what, "Somebody changed a closed month past the database's guard.")]
