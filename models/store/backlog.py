@@ -6,9 +6,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from models.store.capacity_queue import DUE as CAPACITY_DUE
+
 QUEUES = {
     "derive": "dirty_traces",
     "rate": "unrated_calls",
+    "capacity": CAPACITY_DUE,
     "watch": "unwatched_traces",
     "deliver": "deliveries WHERE state = 'pending' AND next_attempt_at <= now()",
     "rollup": "dirty_hours",
@@ -22,6 +25,7 @@ class Freshness:
 
     spans_pending: int
     calls_pending: int
+    """Calls without a charge, and hours of own capacity that are over and not shared."""
     waiting_since: datetime | None
     """Arrival of the oldest span that is not in the figures yet; None when everything is."""
     now: datetime
@@ -40,10 +44,13 @@ def freshness(connection: Connection, projects: Sequence[int]) -> Freshness:
         text(
             "SELECT coalesce((SELECT sum(spans) FROM dirty_traces WHERE project_id = ANY(:projects)), 0) AS spans, "
             "(SELECT count(*) FROM unrated_calls WHERE project_id = ANY(:projects)) AS calls, "
+            f"(SELECT count(DISTINCT (project_id, hour)) FROM {CAPACITY_DUE} "
+            "AND project_id = ANY(:projects)) AS hours, "
             "least((SELECT min(since) FROM dirty_traces WHERE project_id = ANY(:projects)), "
-            "(SELECT min(since) FROM unrated_calls WHERE project_id = ANY(:projects))) AS since, "
+            "(SELECT min(since) FROM unrated_calls WHERE project_id = ANY(:projects)), "
+            f"(SELECT min(since) FROM {CAPACITY_DUE} AND project_id = ANY(:projects))) AS since, "
             "clock_timestamp() AS now"
         ),
         {"projects": list(projects)},
     ).one()
-    return Freshness(int(row.spans), row.calls, row.since, row.now)
+    return Freshness(int(row.spans), row.calls + row.hours, row.since, row.now)

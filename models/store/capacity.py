@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from models.core.errors import Conflict, NotFound
 from models.core.frames import USD
+from models.store.capacity_queue import mark_hours, mark_hours_of_deployment, queue_matching_calls
 from models.tables.capacity import CapacityHourRow, DeploymentRateRow, DeploymentRow
 
 FIELDS = (
@@ -90,7 +91,7 @@ def deployment_of(connection: Connection, project_id: int, deployment_id: int) -
 
 
 def add_deployment(connection: Connection, project_id: int, fields: Mapping[str, Any]) -> int:
-    """Keep a new deployment; returns its id.
+    """Keep a new deployment, and have the calls that its rule takes priced again; returns its id.
 
     Raises   Conflict where one of the name is in service.
     """
@@ -102,19 +103,22 @@ def add_deployment(connection: Connection, project_id: int, fields: Mapping[str,
     ).scalar()
     if added is None:
         raise Conflict(f"a deployment named {fields['name']!r} is in service. Change it, or retire it first.")
+    queue_matching_calls(connection, project_id, [fields], added)
     return added
 
 
 def change_deployment(
     connection: Connection, project_id: int, deployment_id: int, fields: Mapping[str, Any]
 ) -> Deployment:
-    """Replace the fields of a deployment.
+    """Replace the fields of a deployment; calls are placed again, and its hours are shared again.
 
     Raises   NotFound; Conflict where it is retired or another one has the name.
     """
     before = deployment_of(connection, project_id, deployment_id)
     if before.retired_at is not None:
         raise Conflict(f"deployment {deployment_id} was retired. Add a new one.")
+    queue_matching_calls(connection, project_id, [before.fields, fields], deployment_id)
+    mark_hours_of_deployment(connection, project_id, deployment_id)
     taken = [
         other
         for other in list_deployments(connection, [project_id])
@@ -135,7 +139,8 @@ def retire_deployment(connection: Connection, project_id: int, deployment_id: in
 
     Raises   NotFound.
     """
-    deployment_of(connection, project_id, deployment_id)
+    before = deployment_of(connection, project_id, deployment_id)
+    queue_matching_calls(connection, project_id, [before.fields], deployment_id)
     connection.execute(
         update(DeploymentRow)
         .where(
@@ -148,11 +153,15 @@ def retire_deployment(connection: Connection, project_id: int, deployment_id: in
 
 
 def set_rate(connection: Connection, project_id: int, deployment_id: int, rate: DeploymentRate) -> None:
-    """Set what a chip-hour costs from a moment on; the same moment again replaces the price."""
+    """Set what a chip-hour costs from a moment on; the same moment again replaces the price.
+
+    Hours with capacity from then on are shared again.
+    """
     values = {"usd_per_chip_hour": rate.usd_per_chip_hour, "source": rate.source}
     keys = {"project_id": project_id, "deployment_id": deployment_id, "valid_from": rate.valid_from}
     statement = insert(DeploymentRateRow).values(**keys, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=values))
+    mark_hours_of_deployment(connection, project_id, deployment_id, rate.valid_from - timedelta(hours=1))
 
 
 def set_capacity(
@@ -161,7 +170,10 @@ def set_capacity(
     deployment_id: int,
     hours: Sequence[tuple[datetime, Decimal, Decimal | None]],
 ) -> int:
-    """Set the chip-hours of some hours and what they were billed; an hour set again is replaced. Returns how many."""
+    """Set the chip-hours of some hours and what they were billed; an hour set again is replaced. Returns how many.
+
+    These hours are shared (again).
+    """
     if not hours:
         return 0
     statement = insert(CapacityHourRow).values(
@@ -182,6 +194,7 @@ def set_capacity(
             set_={"chip_hours": statement.excluded.chip_hours, "billed_cost": statement.excluded.billed_cost},
         )
     )
+    mark_hours(connection, project_id, [hour for hour, _, _ in hours])
     return len(hours)
 
 

@@ -29,12 +29,15 @@ def mark_hours(connection: Connection, project_id: int, hours: Iterable[datetime
         )
 
 
-def mark_hours_of_deployment(connection: Connection, project_id: int, deployment_id: int, start: datetime) -> None:
-    """Ask for every hour with capacity of a deployment from a moment on: its price or its shape changed."""
+def mark_hours_of_deployment(
+    connection: Connection, project_id: int, deployment_id: int, start: datetime | None = None
+) -> None:
+    """Ask for every hour with capacity of a deployment, from a moment on where one is given: its price changed."""
     connection.execute(
         text(
             "INSERT INTO dirty_capacity_hours (project_id, hour) SELECT project_id, hour FROM capacity_hours "
-            "WHERE project_id = :project_id AND deployment_id = :deployment_id AND hour >= :start"
+            "WHERE project_id = :project_id AND deployment_id = :deployment_id "
+            "AND hour >= coalesce(CAST(:start AS timestamptz), '-infinity')"
         ),
         {"project_id": project_id, "deployment_id": deployment_id, "start": start},
     )
