@@ -7,8 +7,6 @@ from decimal import Decimal
 from itertools import pairwise
 
 import numpy as np
-import statsmodels.api as sm
-from scipy.stats import t
 
 from models.core.errors import BadInput
 from models.core.money import EXACT
@@ -110,14 +108,18 @@ def elasticity(days: Sequence[Day]) -> Elasticity:
             f"Not enough price changes to tell: prices moved on {moved} of {len(changes)} days; "
             f"at least {LEAST_PRICE_CHANGES} in 21 days are needed.",
         )
+    # Seconds to import, and every process that answers or prices would pay them at its start.
+    from scipy.special import stdtrit
+    from statsmodels.regression.linear_model import OLS
+
     volume = np.array([change for _, _, change in changes])
-    model = sm.OLS(volume, _regressors(changes))
+    model = OLS(volume, _regressors(changes))
     plain = model.fit()
     robust = model.fit(cov_type="HAC", cov_kwds={"maxlags": 7, "use_correction": True})
     slope = float(plain.params[0])
     # Robust errors are too small when few days carry the slope (measured: 77 % coverage of a 95 % interval at six
     # price changes), so the wider of the two is used.
-    margin = float(t.ppf(0.975, plain.df_resid)) * max(float(plain.bse[0]), float(robust.bse[0]))
+    margin = float(stdtrit(plain.df_resid, 0.975)) * max(float(plain.bse[0]), float(robust.bse[0]))
     low, high = slope - margin, slope + margin
     if not high - low <= WIDEST_INTERVAL:
         return _untold(

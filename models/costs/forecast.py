@@ -7,9 +7,6 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-from scipy.stats import t
-from statsmodels.tools.sm_exceptions import ConvergenceWarning
-from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
 from models.core.errors import BadInput
 
@@ -122,7 +119,9 @@ class _Spread:
         return _Spread(float(np.sqrt((PRIOR + squares) / freedom)), freedom)
 
     def half_width(self, share: float, deviation: float) -> float:
-        return float(t.ppf(0.5 + share / 2, self.freedom)) * self.scale * deviation
+        from scipy.special import stdtrit  # Slow to import; most processes never forecast.
+
+        return float(stdtrit(self.freedom, 0.5 + share / 2)) * self.scale * deviation
 
 
 def _band(draws: np.ndarray, widen: _Spread) -> Band:
@@ -164,6 +163,10 @@ def _paths(history: np.ndarray, horizon: int) -> np.ndarray:
 
 
 def _seasonal_paths(logs: np.ndarray, horizon: int, random: np.random.Generator) -> np.ndarray:
+    # Seconds to import, and every process that answers or prices would pay them at its start.
+    from statsmodels.tools.sm_exceptions import ConvergenceWarning
+    from statsmodels.tsa.exponential_smoothing.ets import ETSModel
+
     model = ETSModel(logs, error="add", trend="add", seasonal="add", seasonal_periods=WEEK)
     with warnings.catch_warnings():
         # A likelihood that is flat at the optimum stops the search early; the parameters are as good.

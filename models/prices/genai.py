@@ -79,6 +79,7 @@ def shipped_rates() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=RATES, orient="row")
 
 
+@cache
 def release() -> str:
     """The name of the price list, such as `genai-prices 0.2.3`."""
     return f"genai-prices {version('genai-prices')}"
