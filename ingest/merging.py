@@ -6,7 +6,7 @@ from typing import Any
 
 from ingest.attribution import Attributor
 from ingest.dialects.base import Reading
-from ingest.dialects.providers import provider_of_host
+from ingest.dialects.providers import plain_model, provider_of_host
 from ingest.requests import Request, order_of
 from ingest.usage import Combined, combine
 from models.core.telemetry import Call, TokenCounts
@@ -80,15 +80,15 @@ def _call(
     spans = [reading.span for reading in readings]
     timed = [span for span in spans if span.signal is Signal.TRACES] or spans
     wire = sorted(readings, key=lambda reading: (-reading.rank, order_of(reading)))
-    model = next((r.model for r in readings if r.model and r.model != r.request_model), None)
+    provider = _provider(wire)
     return Call(
         trace_id=first.span.trace_id,
         span_id=first.span.span_id,
         start_ns=min(span.start_ns for span in timed),
         end_ns=max(span.end_ns for span in timed),
         status=CallStatus.ERROR if _is_error(readings, tokens) else CallStatus.OK,
-        provider=_provider(wire),
-        model=model or next((r.model for r in readings if r.model), None),
+        provider=provider,
+        model=_served_model(readings, wire, provider),
         request_model=next((r.request_model for r in readings if r.request_model), None),
         operation=first.operation,
         instrumentation=first.span.instrumentation,
@@ -124,6 +124,19 @@ def _provider(wire: Sequence[Reading]) -> str | None:
         if provider_of_host(reading.server_address):
             return reading.provider
     return next((reading.provider for reading in wire if reading.provider), None)
+
+
+def _served_model(readings: Sequence[Reading], wire: Sequence[Reading], provider: str | None) -> str | None:
+    """The model that answered: a name nobody asked for tells most, and the client closest to the wire knows it best.
+
+    Some instrumentations put the served name where others put the requested one, so a dated name beats its alias.
+    """
+    asked = {plain_model(reading.request_model, provider) for reading in readings}
+    told = [plain for reading in wire if (plain := plain_model(reading.model, provider))]
+    if not told:
+        return None
+    best = next((model for model in told if model not in asked), told[0])
+    return next((model for model in told if model.startswith(best + "-")), best)
 
 
 def _is_refused(readings: Sequence[Reading]) -> bool:

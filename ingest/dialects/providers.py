@@ -181,6 +181,22 @@ def provider_of_model(model: str | None) -> str | None:
     return next((maker for start, maker in _FAMILIES.items() if bare.startswith(start)), None)
 
 
+def plain_model(model: str | None, provider: str | None) -> str | None:
+    """A model without the prefix that only repeats its provider (`openai/gpt-5`, `groq/llama-…`, `models/gemini-…`).
+
+    Gateways name models with the host in front. A prefix that says something else is part of the name: Groq serves
+    `openai/gpt-oss-120b`, OpenRouter `anthropic/claude-sonnet-4.5`.
+    """
+    if not model or "/" not in model or provider is None:
+        return model
+    head, rest = model.split("/", 1)
+    if not rest:
+        return model
+    if provider.startswith("gcp.") and "models/" in model:
+        return model.rsplit("models/", 1)[1] or model
+    return rest if provider_of_name(head) == provider else model
+
+
 def billed_provider(address: Any, names: list[Any], model: str | None) -> tuple[str | None, str]:
     """Who bills, and how that was told: `host`, `span` or `model`."""
     found = provider_of_host(address)

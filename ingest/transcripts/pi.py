@@ -133,7 +133,8 @@ def _usage(row: Row) -> dict[str, Any]:
     counts = (row["usage_input"], row["usage_cacheRead"], row["usage_cacheWrite"], row["usage_output"])
     if row["stop_reason"] in ("aborted", "error"):
         attributes["error.type"] = row["stop_reason"]
-        if not any(counts):
+        if row["stop_reason"] == "aborted" and not any(counts):
+            # The client left before the answer told its usage; a request that failed was told to have used none.
             return attributes
     fresh, read, written, output = counts
     return attributes | {

@@ -198,3 +198,9 @@ def test_claude_code_is_read_once_out_of_log_metric_and_span() -> None:
     assert [str(call.reported_cost) for call in calls] == ["0.058371599999999996", "0.05927565"]
     assert {call.cost_center for call in calls} == {"eng-123"}
     assert {call.team for call in calls} == {"platform"}
+
+
+def test_a_gateways_word_for_a_model_does_not_hide_the_model_that_served() -> None:
+    calls = derived("openinference-litellm+openai__openai__double-instrumented").calls
+    assert [call.request_model for call in calls] == ["openai/gpt-5"] * 2
+    assert [call.model for call in calls] == ["gpt-5-2025-08-07"] * 2

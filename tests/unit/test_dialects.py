@@ -156,3 +156,21 @@ def test_the_host_that_bills_is_the_provider(address: str, provider: str) -> Non
     counts = {"gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 9, "gen_ai.usage.output_tokens": 1}
     (call,) = derive_calls([span(1, "chat", "opentelemetry.instrumentation.openai_v2", {**told, **counts})]).calls
     assert call.provider == provider
+
+
+@pytest.mark.parametrize(
+    ("provider", "served", "model"),
+    [
+        ("openai", "openai/gpt-5", "gpt-5"),
+        ("groq", "groq/llama-3.3-70b-versatile", "llama-3.3-70b-versatile"),
+        ("groq", "openai/gpt-oss-120b", "openai/gpt-oss-120b"),
+        ("openrouter", "anthropic/claude-sonnet-4.5", "anthropic/claude-sonnet-4.5"),
+        ("gcp.gemini", "models/gemini-2.5-pro", "gemini-2.5-pro"),
+        ("gcp.vertex_ai", "publishers/google/models/gemini-2.5-pro", "gemini-2.5-pro"),
+    ],
+)
+def test_a_prefix_that_repeats_the_provider_is_no_part_of_the_model(provider: str, served: str, model: str) -> None:
+    told = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": provider, "gen_ai.request.model": served}
+    counts = {"gen_ai.usage.input_tokens": 9, "gen_ai.usage.output_tokens": 1}
+    (call,) = derive_calls([span(1, "chat", "opentelemetry.instrumentation.openai_v2", {**told, **counts})]).calls
+    assert (call.model, call.request_model) == (model, served)
