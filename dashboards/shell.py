@@ -27,7 +27,15 @@ FRESHNESS_SECONDS = 15
 
 PAGES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     ("", (("Overview", "/", "home"),)),
-    ("Why", (("Agents", "/agents", "agents"), ("Trace", "/trace", "trace"), ("Calls", "/calls", "calls"))),
+    (
+        "Why",
+        (
+            ("Spend curves", "/spend-curves", "curves"),
+            ("Agents", "/agents", "agents"),
+            ("Trace", "/trace", "trace"),
+            ("Calls", "/calls", "calls"),
+        ),
+    ),
     ("Control", (("Budgets & alerts", "/budgets", "bell"),)),
 )
 """Groups of the sidebar: name, address and icon of each page."""

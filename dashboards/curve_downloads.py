@@ -1,0 +1,45 @@
+"""The change of a bill by cell and effect as CSV, with exact amounts."""
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse, Response
+
+from dashboards import curves
+from dashboards.control_downloads import view_behind
+from dashboards.downloads import _streamed as streamed
+from dashboards.view import View
+from models.core.errors import BadInput, JevonsError
+from models.core.money import plain
+from models.costs.decomposition import FACTORS
+
+DECOMPOSITION = "/download/decomposition.csv"
+
+router = APIRouter(include_in_schema=False)
+
+
+def decomposition_href(view: View, cells: str) -> str:
+    """Where the cells and effects of a view can be had as CSV."""
+    return view.href(DECOMPOSITION, period=view.period.text, cells=cells, theme=None)
+
+
+@router.get(DECOMPOSITION)
+def decomposition(request: Request, cells: str = "agent-model") -> Response:
+    """Every cell with its six effects; each row sums to its change and each column to the bar of the page."""
+    try:
+        view = view_behind(request)
+        if cells not in curves.CELLS:
+            raise BadInput(f"cells={cells} is none of {', '.join(curves.CELLS)}.")
+        found = curves.bridge(view, cells)
+        if found is None:
+            raise BadInput("there is no comparison. Leave out compare=none.")
+    except JevonsError as fault:
+        return PlainTextResponse(str(fault), status_code=fault.status)
+
+    def rows() -> Iterator[list[object]]:
+        for cell in found.found.cells:
+            effects = [plain(cell.effects[name]) for name in FACTORS]
+            yield [*cell.key, plain(cell.base), plain(cell.current), plain(cell.change), *effects]
+
+    head = (*found.dimensions, "base", "current", "change", *FACTORS)
+    return streamed(head, rows(), f"decomposition-{view.project.name}-{view.period.text}.csv")
