@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ingest.dialects.base import Reading, Role
+from ingest.dialects.identity import FINGERPRINTED, ids_alone
 from ingest.dialects.reader import read
 from models.core.telemetry import Span
 
@@ -12,8 +13,6 @@ WORLDWIDE_LENGTH = 16
 COUNTS = "counts:"
 """How link ids begin that are made of counts."""
 MINUTE_NS = 60_000_000_000
-_FINGERPRINTED = ("codex", "gemini-cli")
-"""Dialects whose logs, metrics and spans share neither ids nor traces: their counts are the link."""
 
 
 def link_ids(span: Span) -> tuple[str, ...]:
@@ -22,6 +21,9 @@ def link_ids(span: Span) -> tuple[str, ...]:
     Shapes   1 record → 0 or more ids, in a fixed order. Ids are found in attributes, in events and in the JSON text
              of attributes, before and after redaction.
     """
+    alone = ids_alone(span)
+    if alone is not None:
+        return _named(alone, span.resource) if alone else ()
     reading = read(span)
     return ids_of(reading) if reading is not None else ()
 
@@ -29,7 +31,7 @@ def link_ids(span: Span) -> tuple[str, ...]:
 def ids_of(reading: Reading) -> tuple[str, ...]:
     """The link ids of a reading, its own response id first."""
     where = resource_key(reading.span.resource)
-    found = [value if len(value) >= WORLDWIDE_LENGTH else f"{value}@{where}" for value in reading.response_ids]
+    found = list(_named(reading.response_ids, reading.span.resource))
     if is_fingerprinted(reading):
         usage = next(iter(reading.usages), None)
         if usage is not None and usage.input is not None and usage.output is not None:
@@ -37,6 +39,12 @@ def ids_of(reading: Reading) -> tuple[str, ...]:
     elif reading.role is Role.CALL and (not reading.response_ids or reading.span.parent_span_id is None):
         found.extend(_by_counts(reading, where))
     return tuple(dict.fromkeys(found))
+
+
+def _named(ids: Iterable[str], resource: Mapping[str, Any]) -> tuple[str, ...]:
+    """Ids as they tie traces: short ones hold within their resource only."""
+    named = [value if len(value) >= WORLDWIDE_LENGTH else f"{value}@{resource_key(resource)}" for value in ids]
+    return tuple(dict.fromkeys(named))
 
 
 def _by_counts(reading: Reading, where: str) -> Iterator[str]:
@@ -61,7 +69,7 @@ def is_worldwide(link_id: str) -> bool:
 
 def is_fingerprinted(reading: Reading) -> bool:
     """Whether this dialect's records name their request by its counts alone."""
-    return reading.dialect in _FINGERPRINTED
+    return reading.dialect in FINGERPRINTED
 
 
 def resource_key(resource: Mapping[str, Any]) -> str:

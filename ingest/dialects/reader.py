@@ -50,8 +50,10 @@ _REQUEST_MODEL_KEYS = (
     "model",
     "model_name",
 )
-_ID_KEYS = ("gen_ai.response.id", "ai.response.id", "llm.response.id", "response_id")
+_RESPONSE_ID_KEYS = ("gen_ai.response.id", "ai.response.id", "llm.response.id", "response_id")
 _REQUEST_ID_KEYS = ("anthropic.request.id", "request_id", "gen_ai.request.id", "aws.request_id", "litellm.call_id")
+ID_KEYS = (*_RESPONSE_ID_KEYS, *_REQUEST_ID_KEYS)
+"""Attributes that name a request, the ids of its response first."""
 _TIER_KEYS = (
     "gen_ai.openai.response.service_tier",
     "openai.response.service_tier",
@@ -107,10 +109,8 @@ def read(span: Span) -> Reading | None:
     Units    tokens; costs in USD as the payload reports them.
     """
     dialect = registry.dialect_of(span)
-    attributes = _with_events(span)
-    role = dialect.role(span, attributes) if dialect.role else None
-    if role is None:
-        role = role_of(span, attributes)
+    attributes = with_events(span)
+    role = role_in(dialect, span, attributes)
     if role is Role.NONE:
         return None
     facts = dialect.facts(attributes) if dialect.facts else {}
@@ -143,7 +143,7 @@ def read(span: Span) -> Reading | None:
         provider=provider,
         model=model or request_model,
         request_model=request_model,
-        response_ids=_ids(attributes, facts, bodies),
+        response_ids=response_ids(attributes, facts, [body for _, body in bodies]),
         service_tier=facts.get("service_tier") or _tier(attributes, bodies),
         region=facts.get("region")
         or _first_text(attributes, ("cloud.region", "aws.region", "gen_ai.request.region"))
@@ -162,14 +162,20 @@ def read(span: Span) -> Reading | None:
     return dialect.adjust(reading, context) if dialect.adjust else reading
 
 
-def _with_events(span: Span) -> Attributes:
-    """The span's attributes, and usage that only its events carry."""
+def role_in(dialect: Dialect, span: Span, attributes: Attributes) -> Role:
+    """What a record is: by its dialect where that has an opinion, else by everybody's words."""
+    role = dialect.role(span, attributes) if dialect.role else None
+    return role_of(span, attributes) if role is None else role
+
+
+def with_events(span: Span) -> Attributes:
+    """The span's attributes, and the usage and ids that only its events carry."""
     if not span.events:
         return span.attributes
     found: dict[str, Any] = {}
     for event in span.events:
         for key, value in event.get("attributes", {}).items():
-            if ("usage." in key or key in _ID_KEYS) and key not in span.attributes:
+            if ("usage." in key or key in _RESPONSE_ID_KEYS) and key not in span.attributes:
                 found[key] = value
     return {**found, **span.attributes} if found else span.attributes
 
@@ -208,7 +214,7 @@ def flat_usage(
     counts: dict[str, int] = {}
     origins: dict[str, str] = {}
     ranks: dict[str, int] = {}
-    known = _inverted(vocabulary)
+    known = inverted(vocabulary)
     for key in attributes.keys() & known.keys():
         quantity, rank = known[key]
         if rank < ranks.get(quantity, 99):
@@ -233,7 +239,7 @@ def flat_usage(
     return None if usage.is_empty else usage
 
 
-def _inverted(vocabulary: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, int]]:
+def inverted(vocabulary: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, int]]:
     """Attribute → quantity and rank, so that one pass over a span's attributes finds them all."""
     found = _INVERTED.get(id(vocabulary))
     if found is None:
@@ -257,14 +263,14 @@ def _first_text(attributes: Attributes, keys: Sequence[str]) -> str | None:
     return None
 
 
-def _ids(attributes: Attributes, facts: Mapping[str, Any], bodies: Sequence[tuple[str, BodyFacts]]) -> tuple[str, ...]:
+def response_ids(attributes: Attributes, facts: Mapping[str, Any], bodies: Sequence[BodyFacts]) -> tuple[str, ...]:
+    """Ids of one request, the most explicit first: the dialect's own, those of attributes, those of bodies."""
     found: list[str] = []
-    candidates = (
+    for value in (
         facts.get("response_id"),
-        *(attributes.get(key) for key in (*_ID_KEYS, *_REQUEST_ID_KEYS)),
-        *(body.response_id for _, body in bodies),
-    )
-    for value in candidates:
+        *[attributes[key] for key in ID_KEYS if key in attributes],
+        *[body.response_id for body in bodies],
+    ):
         text = text_of(value)
         if text and text not in found:
             found.append(text)

@@ -1,5 +1,6 @@
 """Which records describe a request to a model, which only contain such requests, and which are neither."""
 
+from functools import lru_cache
 from typing import Any
 
 from ingest.dialects.base import Attributes, Role
@@ -30,6 +31,7 @@ def _word(value: Any) -> str:
     return value.strip('"') if isinstance(value, str) else ""
 
 
+@lru_cache(maxsize=1024)
 def is_model_operation(operation: str) -> bool:
     """Whether an operation name means a request to a model."""
     lower = operation.lower()
