@@ -30,14 +30,16 @@ _CHARGE = """
 """
 _FROM = (
     "calls c JOIN projects p ON p.id = c.project_id "
-    "JOIN attributions a ON a.project_id = c.project_id AND a.attribution_id = c.attribution_id "
     "JOIN work_units u ON u.project_id = c.project_id AND u.unit_id = c.unit_id "
     "LEFT JOIN charges h ON h.project_id = c.project_id AND h.origin_id = c.trace_id AND h.span_id = c.span_id "
-    "AND h.month = c.month AND h.charge_class = 'usage' AND h.superseded_at IS NULL"
+    "AND h.month = c.month AND h.charge_class = 'usage' AND h.superseded_at IS NULL "
+    # Of the charge where there is one: it names the deployment that served the call.
+    "JOIN attributions a ON a.project_id = c.project_id "
+    "AND a.attribution_id = coalesce(h.attribution_id, c.attribution_id)"
 )
 _SELECT = (
     f"SELECT {_COLUMNS}, {_CHARGE}, p.name AS project, a.team, a.cost_center, a.environment, a.service, a.agent, "
-    "a.agent_path, u.task, u.session, u.user_id, u.tags, "
+    "a.agent_path, a.deployment, a.hardware, u.task, u.session, u.user_id, u.tags, "
     + ", ".join(f"c.{bucket.value} AS tokens_{bucket.value}" for bucket in BUCKETS)
     + f" FROM {_FROM}"
 )
@@ -126,6 +128,8 @@ def _call(row: Any, sources: Mapping[int, str]) -> dict[str, Any]:
         "cost_center": row.cost_center,
         "environment": row.environment,
         "service": row.service,
+        "deployment": row.deployment,
+        "hardware": row.hardware,
         "tags": row.tags,
         "inferred": list(row.inferred or ()),
         "instrumentation": row.instrumentation,
