@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 MAX_ROWS_PER_COMMIT = 8192
 HINT_EVERY_SECONDS = 0.1
 MAX_MESSAGE = 2000
+MAX_READERS = 3
+"""Readers kept between bodies; each remembers some megabytes of attributes."""
 MAX_KNOWN = 100_000
 """Interned resources remembered as stored; beyond, all are forgotten and inserted again."""
 
@@ -116,7 +118,7 @@ class Collector:
         self._stopping = False
         self._threads: list[threading.Thread] = []
         self._to_hint = threading.Event()
-        self._local = threading.local()
+        self._readers: deque[AttributeReader] = deque()
         self._redaction_key: bytes | None = None
         self._known_days: set[date] = set()
         self._known_interned: set[tuple[int, int]] = set()
@@ -170,7 +172,12 @@ class Collector:
 
         Raises   BadInput for a body that cannot be read. The future raises StoreUnavailable.
         """
-        decoded = decode(body, encoding, signal, reader=self._reader(), window=window or self._window())
+        reader = self._reader()
+        try:
+            decoded = decode(body, encoding, signal, reader=reader, window=window or self._window())
+        finally:
+            if len(self._readers) < MAX_READERS:
+                self._readers.append(reader)
         links = [link_ids(span) for span in decoded.spans]
         spans = prepare_spans(project_id, decoded.spans, links)
         # The digest only names rejections; a clean body does without.
@@ -186,20 +193,20 @@ class Collector:
         return submission.done
 
     def _reader(self) -> AttributeReader:
-        """One reader per thread: it remembers attributes."""
-        reader = getattr(self._local, "reader", None)
-        if reader is None:
-            if self._redaction_key is None:
-                try:
-                    with self._engine.connect() as connection:
-                        self._redaction_key = redaction_key(connection)
-                except Exception as fault:
-                    if is_unavailable(fault):
-                        raise StoreUnavailable(fault) from fault
-                    raise
-            redactor = Redactor(self._redaction_key, keep_content=self._keep_content)
-            reader = self._local.reader = AttributeReader(redactor)
-        return reader
+        """A reader that nobody uses now, the last one put back first: it remembers attributes."""
+        try:
+            return self._readers.pop()
+        except IndexError:
+            pass
+        if self._redaction_key is None:
+            try:
+                with self._engine.connect() as connection:
+                    self._redaction_key = redaction_key(connection)
+            except Exception as fault:
+                if is_unavailable(fault):
+                    raise StoreUnavailable(fault) from fault
+                raise
+        return AttributeReader(Redactor(self._redaction_key, keep_content=self._keep_content))
 
     def _window(self) -> Window:
         now = datetime.now(UTC)

@@ -68,18 +68,22 @@ def _span(span: Any, source: Source, reader: AttributeReader, window: Window) ->
     start_ns, end_ns = check_times(span.start, span.end, window)
     events = span.events
     links = span.links
+    status, status_message = "unset", None
     # Reading an absent message would make one.
-    status = span.status if span.HasField("status") else None
+    if span.HasField("status"):
+        told = span.status
+        status, message = STATUSES.get(told.code, "unset"), told.message
+        status_message = reader.fault(text_of(message, "the status message")) if message else None
     return Span(
         trace_id=trace_id,
         span_id=span_id,
         parent_span_id=parent_of(span.parent_span_id),
-        name=reader.name(text_of(span.name, "the span's name")),
+        name=reader.name_of(span.name, "the span's name"),
         start_ns=start_ns,
         end_ns=end_ns,
         kind=span.kind,
-        status="unset" if status is None else STATUSES.get(status.code, "unset"),
-        status_message=None if status is None else reader.fault(text_of(status.message, "the status message")),
+        status=status,
+        status_message=status_message,
         scope_name=source.scope_name,
         scope_version=source.scope_version,
         resource=source.resource,
@@ -91,7 +95,7 @@ def _span(span: Any, source: Source, reader: AttributeReader, window: Window) ->
 
 def _event(event: Any, reader: AttributeReader) -> dict[str, Any]:
     return {
-        "name": reader.name(text_of(event.name, "an event's name")),
+        "name": reader.name_of(event.name, "an event's name"),
         "time_ns": event.time,
         "attributes": reader.read(event.attributes),
     }

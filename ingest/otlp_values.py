@@ -17,6 +17,9 @@ LOG_BODY = "log.body"
 MAX_DEPTH = 32
 """Nesting of an attribute value; deeper ones are refused before they exhaust the stack."""
 
+MAX_REMEMBERED_TEXTS = 4_000
+MAX_REMEMBERED_BYTES = 256
+
 Pair = tuple[str | None, Any]
 """Key and value of an attribute; no key where nothing of it may be kept."""
 
@@ -122,13 +125,15 @@ class AttributeReader(dict[bytes, Pair]):
     Raises   Unreadable from a lookup whose bytes cannot be taken.
     """
 
-    def __init__(self, redactor: Redactor | None = None, max_entries: int = 50_000, max_entry_bytes: int = 256) -> None:
+    def __init__(self, redactor: Redactor | None = None, max_entries: int = 32_000, max_entry_bytes: int = 256) -> None:
         super().__init__()
         self._redactor = redactor
         self._max_entries = max_entries
         self._max_entry_bytes = max_entry_bytes
         # What redaction adds beside the attribute at hand (hashes); such attributes are never remembered.
         self._added: dict[str, Any] = {}
+        self._keys: dict[bytes, str] = {}
+        self._names: dict[bytes, str] = {}
 
     def __missing__(self, raw: bytes) -> Pair:
         """Decode, reduce and remember one attribute."""
@@ -136,7 +141,10 @@ class AttributeReader(dict[bytes, Pair]):
             entry = KeyValue.FromString(raw)
         except DecodeError:
             raise Unreadable("an attribute is cut off or is no KeyValue") from None
-        key = text_of(entry.key, "an attribute key")
+        raw_key = entry.key
+        key = self._keys.get(raw_key)
+        if key is None:
+            key = _remembered(self._keys, raw_key, text_of(raw_key, "an attribute key"))
         value = any_value(entry.value, key)
         if self._redactor is None:
             pair: Pair = (key, value)
@@ -184,6 +192,14 @@ class AttributeReader(dict[bytes, Pair]):
             return value
         return self._redactor(LOG_BODY, value)[1]
 
+    def name_of(self, raw: bytes, what: str) -> str:
+        """A name in UTF-8, reduced to what may be kept, and remembered: agents repeat their names.
+
+        Raises   Unreadable as `text_of`.
+        """
+        name = self._names.get(raw)
+        return _remembered(self._names, raw, self.name(text_of(raw, what))) if name is None else name
+
     def name(self, text: str) -> str:
         """A name, reduced to what may be kept."""
         return text if self._redactor is None else self._redactor.name(text)
@@ -193,3 +209,11 @@ class AttributeReader(dict[bytes, Pair]):
         if not text:
             return None
         return text if self._redactor is None else self._redactor.fault(text)
+
+
+def _remembered(memo: dict[bytes, str], raw: bytes, text: str) -> str:
+    if len(memo) >= MAX_REMEMBERED_TEXTS:
+        memo.clear()
+    if len(raw) <= MAX_REMEMBERED_BYTES:
+        memo[raw] = text
+    return text

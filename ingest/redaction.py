@@ -6,6 +6,7 @@ results go. Tool arguments leave a keyed hash, so that a loop can be recognised 
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -209,15 +210,16 @@ class Redactor:
         """Reduce an attribute to what may be kept."""
         if self._keep or isinstance(value, bool | int | float) or value is None:
             return key, value, None
-        if key in _ARGUMENT_KEYS:
+        rule = _rule(key)
+        if rule.is_argument:
             text = value if isinstance(value, str) else _dumped(value)
             raw = text.encode(errors="replace")
             return None, None, {ARGUMENTS_HASH: self._hash(raw), ARGUMENTS_BYTES: len(raw)}
         extra = None
-        if key in _INPUT_KEYS:
+        if rule.is_input:
             text = value if isinstance(value, str) else _dumped(value)
             extra = {INPUT_HASH: self._hash(text.encode(errors="replace"))}
-        kept = _reduced(key, value)
+        kept = _reduced(rule, value)
         return (None, None, extra) if kept is None else (key, kept, extra)
 
     def fault(self, text: str) -> str | None:
@@ -236,19 +238,46 @@ class Redactor:
         return blake2b(raw, key=self._key[:64], digest_size=16).hexdigest()
 
 
-def _reduced(key: str, value: Any) -> Any:
-    """What stays of an attribute that is text, list or map; None for nothing."""
+@dataclass(slots=True, frozen=True)
+class _Rule:
+    """What a key alone says about its values."""
+
+    bare: str
+    """Without the index of an item at its end."""
+    word: str
+    is_argument: bool
+    is_input: bool
+    is_gone: bool
+    is_attribution: bool
+    is_fault: bool
+
+
+@lru_cache(maxsize=10_000)
+def _rule(key: str) -> _Rule:
     bare = _INDEX.sub("", key) if key[-1:].isdigit() else key
     word = _last_word(bare)
-    if bare in _GONE_KEYS or word in _GONE:
+    return _Rule(
+        bare=bare,
+        word=word,
+        is_argument=key in _ARGUMENT_KEYS,
+        is_input=key in _INPUT_KEYS,
+        is_gone=bare in _GONE_KEYS or word in _GONE,
+        is_attribution=_ATTRIBUTION.search(bare) is not None,
+        is_fault=(word in ("message", "error") and "exception" in bare) or bare == "error.message",
+    )
+
+
+def _reduced(rule: _Rule, value: Any) -> Any:
+    """What stays of an attribute that is text, list or map; None for nothing."""
+    word, is_attribution = rule.word, rule.is_attribution
+    if rule.is_gone:
         # A usage object under such a name is still a usage object.
         return _fragments(value) if isinstance(value, str) and "sage" in value else None
-    is_attribution = _ATTRIBUTION.search(bare) is not None
     if isinstance(value, str):
         head = value[:1]
         if head in "{[" or (head == '"' and value[1:2] in "{["):
-            return _reduced_text(value, is_attribution, bare)
-        if (word in ("message", "error") and "exception" in bare) or bare == "error.message":
+            return _reduced_text(value, is_attribution, rule.bare)
+        if rule.is_fault:
             return _fault(value)
         if word in _PROSE and not is_attribution:
             return _fragments(value)

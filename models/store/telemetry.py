@@ -6,6 +6,7 @@ from datetime import date
 from itertools import chain
 from typing import Any
 
+from psycopg.types.string import BytesBinaryDumper
 from sqlalchemy import Connection, text
 
 from models.core.errors import JevonsError
@@ -22,8 +23,9 @@ _COPY_COLUMNS = (
 )
 _COPY_TYPES = (
     *("int8", "int8", "int8", "int8", "int8", "int4", "date", "int2", "int2", "int2"),
-    *("bytea", "bytea", "bytea", "bytea", "int8[]"),
+    *("bytea", "bytea", "bytea", "bytea", "bytea"),
 )
+"""How each value is written. Link ids are arrays that `span_codec` has packed: the driver would pack them in Python."""
 _STAGE = """
 create temporary table if not exists span_stage (
     start_ns bigint, end_ns bigint, resource_id bigint, scope_id bigint, digest bigint, project_id integer, day date,
@@ -104,6 +106,8 @@ def store_spans(
     assert driver is not None
     rows = batches[0].rows if len(batches) == 1 else sorted(chain(*(batch.rows for batch in batches)), key=row_key)
     with driver.cursor() as cursor:
+        # The driver's own default for bytea is a class in Python, three times slower.
+        cursor.adapters.register_dumper(bytes, BytesBinaryDumper)
         cursor.execute(_STAGE)
         with cursor.copy(f"copy span_stage ({_COPY_COLUMNS}, links) from stdin (format binary)") as copy:
             copy.set_types(_COPY_TYPES)
