@@ -129,8 +129,10 @@ def burn_rate(slices: Sequence[Burn], began: datetime | None, usual: Decimal | N
 
 def _time_ticks(first: datetime, last: datetime) -> tuple[list[datetime], list[str]]:
     """Four times of an axis, with seconds where it is shorter than ten minutes."""
-    shape = "%H:%M:%S" if last - first < timedelta(minutes=10) else "%H:%M"
     chosen = [first + (last - first) * (0.04 + 0.3 * number) for number in range(4)]
+    if last - first < timedelta(seconds=10):
+        return chosen, [f"{moment:%H:%M:%S}.{moment.microsecond // 100_000}" for moment in chosen]
+    shape = "%H:%M:%S" if last - first < timedelta(minutes=10) else "%H:%M"
     return chosen, [f"{moment:{shape}}" for moment in chosen]
 
 

@@ -22,6 +22,7 @@ NAMES = {
     "bucket_mix": "Cache &<br>reasoning",
     "unit_price": "Unit<br>price",
 }
+WEEK = 7
 CUT = Decimal("0.03")
 """A fall of the price index in one month from which it is marked."""
 
@@ -80,7 +81,7 @@ def jevons_picture(points: Sequence[IndexPoint], log: bool, scheme: Scheme) -> g
         _end_labels(figure, labels[-1], ends, low, high, log)
         _cuts(figure, points, token)
     ticks = _index_ticks(low, high, log)
-    chosen, words = _month_ticks(labels, 12)
+    chosen, words = _month_ticks(labels, 6)
     figure.add_hline(y=100, line={"color": token["line-2"], "width": 1, "dash": "dot"})
     figure.update_layout(
         template=TEMPLATES[scheme],
@@ -161,6 +162,7 @@ def waterfall(
             textposition="outside",
             textfont={"color": token["ink"], "size": 12},
             cliponaxis=False,
+            constraintext="none",
             customdata=[[key, signed(amount, digits)] for key, amount in zip(keys, amounts, strict=True)],
             hovertemplate="%{customdata[1]}<extra></extra>",
             increasing={"marker": {"color": series[1]}},
@@ -246,16 +248,25 @@ def price_per_task(points: Sequence[IndexPoint], scheme: Scheme) -> go.Figure:
 
 
 def forecast(found: Outlook, scheme: Scheme) -> go.Figure:
-    """Spend by week: what was, and what is expected with its 80 % and 95 % bands (of single days, by week)."""
+    """Mean spend a day, week by week back from yesterday and on from today, with the bands of single days."""
     token, blue = TOKENS[scheme], SERIES[scheme][0]
-    past = [(found.first + timedelta(days=number), float(cost)) for number, cost in enumerate(found.spend)][-180:]
-    days = [day.isoformat() for day, _ in found.quarter.days]
-    bands = [band for _, band in found.quarter.days]
+    costs = found.spend[-26 * WEEK :]
+    costs = costs[len(costs) % WEEK :]
+    past = [
+        (found.today - timedelta(days=len(costs) - at - 3), sum(costs[at : at + WEEK], Decimal(0)) / WEEK)
+        for at in range(0, len(costs), WEEK)
+    ]
+    weeks = [found.quarter.days[at : at + WEEK] for at in range(0, len(found.quarter.days) - WEEK + 1, WEEK)]
+    days = [week[3][0].isoformat() for week in weeks]
+
+    def mean(name: str) -> list[float]:
+        return [sum(getattr(band, name) for _, band in week) / WEEK for week in weeks]
+
     figure = go.Figure()
     for low, high, share in (("low_95", "high_95", 0.10), ("low_80", "high_80", 0.20)):
         figure.add_scatter(
             x=[*days, *reversed(days)],
-            y=[*(getattr(band, high) for band in bands), *(getattr(band, low) for band in reversed(bands))],
+            y=[*mean(high), *reversed(mean(low))],
             fill="toself",
             mode="lines",
             line={"width": 0},
@@ -264,23 +275,25 @@ def forecast(found: Outlook, scheme: Scheme) -> go.Figure:
         )
     figure.add_scatter(
         x=[day.isoformat() for day, _ in past],
-        y=[cost for _, cost in past],
+        y=[float(cost) for _, cost in past],
         mode="lines",
-        line={"color": token["ink"], "width": 1.4},
-        customdata=[fmt.money(Decimal(str(cost))) for _, cost in past],
-        hovertemplate="%{customdata}<extra></extra>",
+        line={"color": token["ink"], "width": 1.8},
+        customdata=[fmt.money(cost) for _, cost in past],
+        hovertemplate="%{customdata} a day<extra></extra>",
     )
+    middles, lows, highs = mean("middle"), mean("low_80"), mean("high_80")
     figure.add_scatter(
         x=days,
-        y=[band.middle for band in bands],
+        y=middles,
         mode="lines",
         line={"color": blue, "width": 2, "dash": "2px,3px"},
         customdata=[
-            f"{_dollars(band.middle)}, 80 % {_dollars(band.low_80)} to {_dollars(band.high_80)}" for band in bands
+            f"{_dollars(middle)} a day, single days 80 % {_dollars(low)} to {_dollars(high)}"
+            for middle, low, high in zip(middles, lows, highs, strict=True)
         ],
         hovertemplate="expected %{customdata}<extra></extra>",
     )
-    tallest = max([*(cost for _, cost in past), *(band.high_80 for band in bands)])
+    tallest = max([*(float(cost) for _, cost in past), *highs])
     ticks, words = money_ticks(Decimal(str(round(tallest, 6))))
     months = _first_days(past[0][0] if past else found.today, found.quarter.days[-1][0])
     step = max(1, -(-len(months) // 5))

@@ -200,20 +200,24 @@ def _repeats(file: IncidentFile) -> Component:
     hashes = {one.arguments for one in rows}
     told = next(iter(hashes)) if len(hashes) == 1 else None
     mixed = len(tools) > 1
+    quick = rows[-1].at - rows[0].at < timedelta(seconds=2 * len(rows))
     body: list[html.Tr] = []
     for one in shown:
         if one is None:
             gap = html.Td(f"… {len(rows) - FIRST - LAST} more", colSpan=6 if mixed else 5, className="quiet")
             body.append(html.Tr(gap))
             continue
-        result = one.result or ("error" if one.failed else fmt.UNKNOWN)
+        result = one.result or ("error" if one.failed else "not reported")
         body.append(
             html.Tr(
                 [
                     html.Td(one.number, className="num"),
-                    html.Td(f"{one.at.astimezone(UTC):%H:%M:%S}", className="num"),
+                    html.Td(_moment(one.at, quick), className="num"),
                     html.Td(one.tool) if mixed else None,
-                    html.Td([result, " error" if one.failed and one.result else ""], className="mono"),
+                    html.Td(
+                        [result, " error" if one.failed and one.result else ""],
+                        className="mono" if one.result else "quiet",
+                    ),
                     parts.number(fmt.tokens(one.context), fmt.count(one.context)),
                     parts.number(fmt.money(one.cost, digits), fmt.money_exact(one.cost)),
                 ]
@@ -237,6 +241,12 @@ def _repeats(file: IncidentFile) -> Component:
         parts.table(head, body, "Steps of the loop"),
         foot=f"{same}{changed}. Arguments and prompts are not stored.",
     )
+
+
+def _moment(at: datetime, quick: bool) -> str:
+    """A time of day, with milliseconds where steps follow each other within seconds."""
+    utc = at.astimezone(UTC)
+    return f"{utc:%H:%M:%S}.{utc.microsecond // 1000:03d}" if quick else f"{utc:%H:%M:%S}"
 
 
 def _where(view: View, file: IncidentFile) -> Component:

@@ -146,7 +146,7 @@ def _picture(view: View, points: Sequence[IndexPoint]) -> Component:
         f"bill {last.bill_index:.0f}, from 100."
     )
     note = next((point.note for point in reversed(points) if point.note), None)
-    title = "Price, volume and the bill between them"
+    title = "Price, volume and bill"
     if last.price_index < 97 and last.volume_index > 103:
         title = "Price falls, volume rises, the bill is between"
     return parts.card(
@@ -177,10 +177,26 @@ def _waterfall(view: View, found: Bridge | None, cells: str) -> Component:
     choices = [(name, view.href(cells=None if key == CELLS[0][1] else key), key == cells) for name, key in CELLS]
     return parts.card(
         f"Why the bill moved: {signed(change, digits)}",
-        parts.graph(WATERFALL, figure, 300, f"Effects: {told}. Together {signed(change, digits)}."),
+        html.Div(
+            parts.graph(WATERFALL, figure, 300, f"Effects: {told}. Together {signed(change, digits)}."),
+            className="hide-narrow",
+        ),
+        _steps(view, found, shown, digits),
         subtitle="six effects that add up exactly; click a bar for its cells",
         end=parts.segments("Cells", choices),
     )
+
+
+def _steps(view: View, found: Bridge, shown: Mapping[str, Decimal], digits: int) -> Component:
+    """The waterfall on a phone: from the old bill to the new one, a line each."""
+    before = view.compare.label() if view.compare else ""
+    change = sum(shown.values(), Decimal(0))
+    rows = [parts.Line(before, fmt.money(found.found.base, digits), bold=True)]
+    for name, amount in shown.items():
+        rows.append(parts.Line(EFFECTS[name].capitalize(), signed(amount, digits), MEANT[name], view.href(effect=name)))
+    rows.append(parts.Line("Change", signed(change, digits), bold=True))
+    rows.append(parts.Line(view.period.label(), fmt.money(found.found.current, digits), bold=True))
+    return parts.lines(rows)
 
 
 def _per_task(view: View, points: Sequence[IndexPoint]) -> Component:
@@ -304,7 +320,7 @@ def _ahead(view: View) -> Component:
     return parts.card(
         "Forecast, 90 days",
         parts.graph(AHEAD, figure, 190, said),
-        subtitle=f"spend a day; {view.now:%B} ends at {_dollars(month.middle)} "
+        subtitle=f"mean spend a day, by week; {view.now:%B} ends at {_dollars(month.middle)} "
         f"(80 %: {_dollars(month.low_80)} to {_dollars(month.high_80)})",
         foot=f"{said}{proof}{note}",
     )
