@@ -1,0 +1,68 @@
+"""Real captures of packages and versions that no rule was written for: sub-agents, roll-ups, unlinked SDK spans."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.calls import derive_calls
+from ingest.otlp import decode
+from ingest.otlp_values import AttributeReader
+from ingest.redaction import Redactor
+from models.core.telemetry import Derivation
+from models.core.vocabulary import Signal, UsageSource
+
+CAPTURES = Path(__file__).parent / "more_captures"
+CASES: dict[str, dict[str, Any]] = {case["case"]: case for case in json.loads((CAPTURES / "truth.json").read_text())}
+INPUT = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "cache_write_unknown")
+SERVED_INPUT = ("uncached_input", "cache_read", "cache_write_5m", "cache_write_1h")
+INCOMPLETE = {
+    "openlit-1.34__anthropic": "cached tokens are nowhere in the payload",
+    "openlit-1.34__anthropic-stream": "cached tokens are nowhere in the payload",
+    "openlit-1.34__openai-stream__with-usage": "the counts on the span are invented",
+    "openinference-dspy__openai": "no counts in the payload",
+}
+
+
+def derived(case: str, *, redacted: bool = False) -> Derivation:
+    reader = AttributeReader(Redactor(b"k" * 32)) if redacted else AttributeReader()
+    body = (CAPTURES / f"{case}.traces.bin").read_bytes()
+    return derive_calls(decode(body, "protobuf", Signal.TRACES, reader=reader).spans)
+
+
+def total(found: Derivation, bucket: str) -> int | None:
+    known = [count for call in found.calls if (count := getattr(call.tokens, bucket)) is not None]
+    return sum(known) if known else None
+
+
+@pytest.mark.parametrize("redacted", [False, True], ids=["as-sent", "redacted"])
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_each_bucket_is_what_the_payload_tells(case: str, redacted: bool) -> None:
+    found = derived(case, redacted=redacted)
+    told = CASES[case]["told"]
+    assert {bucket: total(found, bucket) for bucket in told} == told
+    assert len(found.calls) == CASES[case]["truth"]["calls"]
+    assert sorted({call.agent_path or "" for call in found.calls}) == CASES[case]["agents"]
+
+
+@pytest.mark.parametrize("case", sorted(CASES.keys() - INCOMPLETE.keys()))
+def test_all_that_the_provider_processed_is_counted_once(case: str) -> None:
+    found, truth = derived(case), CASES[case]["truth"]
+    assert sum(total(found, bucket) or 0 for bucket in INPUT) == sum(truth[bucket] for bucket in SERVED_INPUT)
+    assert (total(found, "output") or 0) + (total(found, "reasoning") or 0) == truth["output"]
+    assert {call.usage_source for call in found.calls} == {UsageSource.REPORTED}
+
+
+@pytest.mark.parametrize("case", ["openlit-1.34__openai-stream__with-usage", "openinference-dspy__openai"])
+def test_a_call_without_counts_is_shown_without_counts(case: str) -> None:
+    assert [call.usage_source for call in derived(case).calls] == [UsageSource.ABSENT]
+
+
+def test_the_sdks_own_spans_below_a_framework_that_tells_no_ids_add_the_lifetimes_and_no_call() -> None:
+    found = derived("strands+sdk__anthropic__two-turns")
+    assert [gone.why for gone in found.suppressed].count("duplicate") == len(found.calls)
+    for call in found.calls:
+        assert call.instrumentation == "strands.telemetry.tracer"
+        assert call.tokens.cache_write_5m is not None
+        assert call.tokens.cache_write_unknown == 0
