@@ -13,6 +13,7 @@ import app.routes
 from app import docs_page, errors, login, wiring
 from app.compression import Compression
 from app.desk import ControlDesk
+from app.fleet import StoreFleet
 from app.wiring import Wiring
 
 DESCRIPTION = """
@@ -25,6 +26,12 @@ an unknown figure is `null`, never `0`. Lists page by `cursor`. Errors are `appl
 async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
     yield
     wiring.current().close()
+
+
+def _load_sample() -> str:
+    from app.demo import load_and_wait
+
+    return load_and_wait()
 
 
 def create_app(parts: Wiring | None = None) -> FastAPI:
@@ -51,6 +58,8 @@ def create_app(parts: Wiring | None = None) -> FastAPI:
     login.install(server, wiring.current().settings)
     errors.close_prefixes(server)
     if importlib.util.find_spec("dashboards.main") is not None:
-        importlib.import_module("dashboards.main").mount(server, wiring.current().reader, desk=ControlDesk())
+        importlib.import_module("dashboards.main").mount(
+            server, wiring.current().reader, load_sample=_load_sample, desk=ControlDesk(), fleet=StoreFleet()
+        )
     server.add_middleware(Compression)
     return server

@@ -8,7 +8,7 @@ from decimal import Decimal
 from dashboards.reader import current_reader
 from dashboards.view import View
 from models.core.queries import CostQuery, CostRow, Costs
-from models.core.vocabulary import INPUT_BUCKETS, CostBasis, Granularity
+from models.core.vocabulary import INPUT_BUCKETS, CostBasis
 
 MOST_PAGES = 20
 """Pages of an answer that a page follows before it says that it stops; 20,000 rows."""
@@ -48,7 +48,7 @@ def largest_first(rows: Iterable[CostRow], dimension: str, basis: CostBasis) -> 
 
 @dataclass(slots=True, frozen=True)
 class Group:
-    """One value of a dimension (or the rest together) with its cost in the period and per day."""
+    """One value of a dimension (or the rest together) with its cost in the period and per day or month."""
 
     name: str | None
     cost: Decimal | None
@@ -58,9 +58,9 @@ class Group:
     """How many values the rest stands for."""
 
 
-def by_day(view: View, *only: tuple[str, str | None]) -> dict[date, Decimal]:
-    """Cost per day; a day without priced calls is absent."""
-    answer = whole(view.costs(by=Granularity.DAY, only=only))
+def by_step(view: View, *only: tuple[str, str | None]) -> dict[date, Decimal]:
+    """Cost per day or month of the view; one without priced calls is absent."""
+    answer = whole(view.costs(by=view.grain, only=only))
     return {
         row.time.date(): cost
         for row in answer.rows
@@ -68,10 +68,10 @@ def by_day(view: View, *only: tuple[str, str | None]) -> dict[date, Decimal]:
     }
 
 
-def groups_by_day(view: View, dimension: str, most: int = 6) -> tuple[list[Group], Costs]:
-    """The largest groups of a dimension with their days, the rest as one, and the answer with its totals.
+def groups_by_step(view: View, dimension: str, most: int = 6) -> tuple[list[Group], Costs]:
+    """The largest groups of a dimension with their days or months, the rest as one, and the answer with its totals.
 
-    Laws   the costs of the groups sum to the total of the answer, and per day to the day's total.
+    Laws   the costs of the groups sum to the total of the answer, and per step to the step's total.
     """
     answer = whole(view.costs(dimension))
     ordered = largest_first(answer.rows, dimension, view.basis)
@@ -82,14 +82,14 @@ def groups_by_day(view: View, dimension: str, most: int = 6) -> tuple[list[Group
     days: dict[str | None, dict[date, Decimal]] = {row.keys.get(dimension): {} for row in chosen}
     if chosen:
         only = tuple((dimension, row.keys.get(dimension)) for row in chosen)
-        for row in whole(view.costs(dimension, by=Granularity.DAY, only=only)).rows:
+        for row in whole(view.costs(dimension, by=view.grain, only=only)).rows:
             cost = row.cost(view.basis)
             if row.time is not None and cost is not None and row.keys.get(dimension) in days:
                 days[row.keys.get(dimension)][row.time.date()] = cost
     groups = [Group(row.keys.get(dimension), row.cost(view.basis), row, days[row.keys.get(dimension)]) for row in shown]
     rest = named[most:]
     if rest:
-        total = by_day(view)
+        total = by_step(view)
         left = {
             day: cost - sum((of.get(day, Decimal(0)) for of in days.values()), Decimal(0))
             for day, cost in total.items()

@@ -14,7 +14,7 @@ from dashboards.theme import GREY, SERIES, TEMPLATES, TOKENS, Scheme, ink_on, ti
 
 @dataclass(slots=True, frozen=True)
 class Series:
-    """A part of a stack: its name, colour and cost per day, and where a click on it leads."""
+    """A part of a stack: its name, colour and cost per day or month, and where a click on it leads."""
 
     name: str
     colour: str
@@ -63,35 +63,72 @@ def day_ticks(days: Sequence[date], most: int = 7) -> tuple[list[str], list[str]
     return [day.isoformat() for day in chosen], labels
 
 
-def spend_by_day(days: Sequence[date], stack: Sequence[Series], today: date | None, scheme: Scheme) -> go.Figure:
-    """Stacked cost per day, the largest at the bottom; the running day is outlined above what happened so far."""
+@dataclass(slots=True, frozen=True)
+class Running:
+    """The step that still runs, and what a whole one would come to; unknown where there is no rate to go by."""
+
+    step: date
+    whole: Decimal | None = None
+
+
+def month_ticks(months: Sequence[date], most: int = 13) -> tuple[list[str], list[str]]:
+    """Months of an axis with short names; the year stands at the first tick and wherever it changes."""
+    step = max(1, -(-len(months) // most))
+    chosen = months[::step]
+    labels = [
+        f"{month:%b}<br>{month.year}" if at == 0 or month.year != chosen[at - 1].year else f"{month:%b}"
+        for at, month in enumerate(chosen)
+    ]
+    return [month.isoformat() for month in chosen], labels
+
+
+def spend_over_time(
+    steps: Sequence[date], stack: Sequence[Series], running: Running | None, scheme: Scheme, by_month: bool = False
+) -> go.Figure:
+    """Stacked cost per day or month, the largest at the bottom; what is left of the running one is outlined."""
     figure = go.Figure()
-    surface = TOKENS[scheme]["surface"]
-    x = [day.isoformat() for day in days]
-    totals = [sum((series.days.get(day, Decimal(0)) for series in stack), Decimal(0)) for day in days]
+    token = TOKENS[scheme]
+    x = [step.isoformat() for step in steps]
+    totals = [sum((series.days.get(step, Decimal(0)) for series in stack), Decimal(0)) for step in steps]
     for series in stack:
-        costs = [series.days.get(day) for day in days]
+        costs = [series.days.get(step) for step in steps]
         figure.add_bar(
             x=x,
             y=[None if cost is None else float(cost) for cost in costs],
             name=series.name,
-            marker={"color": series.colour, "line": {"color": surface, "width": 0.8}},
+            marker={"color": series.colour, "line": {"color": token["surface"], "width": 0.8}},
             customdata=[
-                [series.key, day.isoformat(), fmt.money_exact(cost)] for day, cost in zip(days, costs, strict=True)
+                [series.key, step.isoformat(), fmt.money_exact(cost)] for step, cost in zip(steps, costs, strict=True)
             ],
             hovertemplate=f"{_escape(series.name)} %{{customdata[2]}}<extra></extra>",
         )
-    ticks, labels = money_ticks(max(totals, default=Decimal(0)))
-    names, words = day_ticks(days)
-    if today is not None and today in days:
-        words = [
-            f"{word} today" if name == today.isoformat() else word for name, word in zip(names, words, strict=True)
-        ]
+    most = max(totals, default=Decimal(0))
+    if running is not None and running.step in steps and running.whole is not None:
+        at = steps.index(running.step)
+        left = running.whole - totals[at]
+        if left > 0:
+            most = max(most, running.whole)
+            figure.add_bar(
+                x=[x[at]],
+                y=[float(left)],
+                marker={"color": "rgba(0,0,0,0)", "line": {"color": token["ink-3"], "width": 1}},
+                customdata=[["", x[at], fmt.money_short(running.whole)]],
+                hovertemplate="the whole day at the rate of the last days %{customdata[2]}<extra></extra>",
+            )
+    ticks, labels = money_ticks(most)
+    names, words = month_ticks(steps) if by_month else day_ticks(steps)
+    if running is not None and running.step in steps:
+        now = running.step.isoformat()
+        word = "so far" if by_month else "today"
+        if now in names:
+            words[names.index(now)] += f"<br>{word}"
+        else:
+            names, words = [*names, now], [*words, f"<br>{word}"]
     figure.update_layout(
         template=TEMPLATES[scheme],
         barmode="stack",
         bargap=0.22,
-        margin={"l": 50, "r": 8, "t": 8, "b": 26},
+        margin={"l": 50, "r": 8, "t": 8, "b": 38},
         xaxis={"type": "category", "categoryorder": "array", "categoryarray": x, "tickvals": names, "ticktext": words},
         yaxis={"tickvals": ticks, "ticktext": labels, "rangemode": "tozero"},
     )

@@ -1,4 +1,7 @@
-"""Top movers: the agents, models or teams whose cost changed most, with the shape of their days."""
+"""Top movers: the agents, models or teams whose cost changed most, with the shape of their days.
+
+Without a comparison: the largest, with their shares.
+"""
 
 from collections.abc import Sequence
 from datetime import date
@@ -41,51 +44,49 @@ def movers(view: View, dimension: str, title: str) -> Component:
         return (spent(now, name) or Decimal(0)) - (spent(then, name) or Decimal(0))
 
     chosen = sorted(names, key=lambda name: (-abs(change(name)), name or ""))[:MOVERS]
-    days = _days_of(view, dimension, chosen)
+    over_time = _steps_of(view, dimension, chosen)
     known = places(view.project, dimension)
     total = data.add(spent(now, name) for name in now)
-    digits = 0 if total is not None and total >= 1000 else fmt.digits_for(total)
-    dates = [day for day in view.period.dates if not view.is_open or day <= view.now.date()]
-    rows = [
-        html.Tr(
-            [
-                html.Td(
-                    [
-                        parts.swatch(colour(known.get(name) if name else None, view.theme))
-                        if dimension == "model"
-                        else None,
-                        dcc.Link(
-                            name or NAMELESS[dimension], href=view.with_filter((dimension, name)), title=name or ""
-                        ),
-                    ],
-                    className="name",
-                ),
-                parts.number(fmt.money(spent(now, name), digits), fmt.money_exact(spent(now, name))),
-                parts.number(
-                    fmt.money_change(spent(now, name), spent(then, name), digits),
-                    fmt.money_exact(change(name)),
-                    parts.change_class(spent(now, name), spent(then, name)),
-                ),
-                html.Td(_sparkline([days.get(name, {}).get(day) for day in dates]), className="n"),
-            ]
+    digits = 0 if total is not None and total >= 1000 else min(2, fmt.digits_for(total)) if total else 2
+    steps = [step for step in view.steps if not view.is_open or step <= view.now.date()]
+
+    def row(name: str | None) -> html.Tr:
+        mark = parts.swatch(colour(known.get(name) if name else None, view.theme)) if dimension == "model" else None
+        link = dcc.Link(name or NAMELESS[dimension], href=view.with_filter((dimension, name)), title=name or "")
+        share = fmt.share_of(spent(now, name), total)
+        moved = (
+            parts.number(
+                fmt.money_change(spent(now, name), spent(then, name), digits),
+                fmt.money_exact(change(name)),
+                parts.change_class(spent(now, name), spent(then, name)),
+            )
+            if view.compare
+            else parts.number(fmt.percent(share, 0))
         )
-        for name in chosen
-    ]
-    against = f"vs {view.compare.label(False)}" if view.compare else "no comparison"
-    head = [(title, False), ("Spend", True), ("Change", True), ("Daily", True)]
+        shape = _sparkline([over_time.get(name, {}).get(step) for step in steps])
+        cost = parts.number(fmt.money(spent(now, name), digits), fmt.money_exact(spent(now, name)))
+        return html.Tr([html.Td([mark, link], className="name"), cost, moved, html.Td(shape, className="n")])
+
+    shape = "Monthly" if view.grain is Granularity.MONTH else "Daily"
+    head = [(title, False), ("Spend", True), ("Change" if view.compare else "Share", True), (shape, True)]
+    plural = f"{title.lower()}s"
     return parts.card(
-        f"Top movers · {title.lower()}s",
-        parts.table(head, rows, f"{title}s whose spend changed most"),
-        end=html.Span(against, className="note"),
+        f"Top movers · {plural}" if view.compare else f"Largest {plural}",
+        parts.table(
+            head,
+            [row(name) for name in chosen],
+            f"{title}s whose spend changed most" if view.compare else f"{title}s that cost most",
+        ),
+        end=html.Span(f"vs {view.compare.label(False)}", className="note") if view.compare else None,
     )
 
 
-def _days_of(view: View, dimension: str, names: Sequence[str | None]) -> dict[str | None, dict[date, Decimal]]:
+def _steps_of(view: View, dimension: str, names: Sequence[str | None]) -> dict[str | None, dict[date, Decimal]]:
     found: dict[str | None, dict[date, Decimal]] = {}
     if not names:
         return found
     only = [(dimension, name) for name in names]
-    for row in data.whole(view.costs(dimension, by=Granularity.DAY, only=only)).rows:
+    for row in data.whole(view.costs(dimension, by=view.grain, only=only)).rows:
         cost = row.cost(view.basis)
         if row.time is not None and cost is not None:
             found.setdefault(row.keys.get(dimension), {})[row.time.date()] = cost
@@ -99,7 +100,7 @@ def _sparkline(costs: Sequence[Decimal | None]) -> Component:
         return html.Span(fmt.UNKNOWN, className="quiet")
     return html.Div(
         dmc.Sparkline(
-            data=values, w=62, h=22, color="var(--ink-3)", fillOpacity=0.12, curveType="linear", strokeWidth=1.5
+            data=values, w=56, h=22, color="var(--ink-3)", fillOpacity=0.12, curveType="linear", strokeWidth=1.5
         ),
         className="spark",
         **parts.aria(hidden="true"),

@@ -248,7 +248,7 @@ def freshness(priced_through: datetime | None, lag_seconds: float, now: datetime
 def teach(view: View) -> html.Div:
     """What to paste so that figures appear here, and the sample to look at meanwhile."""
     env = (
-        "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318\n"
+        f"export OTEL_EXPORTER_OTLP_ENDPOINT={view.origin or 'http://127.0.0.1:4318'}\n"
         "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\n"
         "export OTEL_RESOURCE_ATTRIBUTES=service.name=my-agent,team=my-team,deployment.environment=dev"
     )

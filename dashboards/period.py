@@ -38,6 +38,13 @@ class Period:
         return [self.first + timedelta(days=at) for at in range(self.days)]
 
     @property
+    def months(self) -> list[date]:
+        """The firsts of the months it touches, in order."""
+        count = (self.last.year - self.first.year) * 12 + self.last.month - self.first.month + 1
+        numbers = range(self.first.month - 1, self.first.month - 1 + count)
+        return [date(self.first.year + at // 12, at % 12 + 1, 1) for at in numbers]
+
+    @property
     def is_month(self) -> bool:
         """Whether it is exactly one calendar month."""
         return self.first.day == 1 and self.last == month_of(self.first).last

@@ -11,6 +11,7 @@ from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
 
 from dashboards.data import largest_first, whole
+from dashboards.identity import forget
 from dashboards.parts import LOAD_SAMPLE, SAMPLE_SAID, aria, badge, card, freshness, icon, marked
 from dashboards.period import Period, month_of, parse_period, presets, previous, year_before
 from dashboards.reader import current_reader, sample_loader
@@ -36,7 +37,7 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Calls", "/calls", "calls"),
         ),
     ),
-    ("Control", (("Budgets & alerts", "/budgets", "bell"),)),
+    ("Control", (("Budgets & alerts", "/budgets", "bell"), ("Hardware", "/hardware", "hardware"))),
 )
 """Groups of the sidebar: name, address and icon of each page."""
 
@@ -45,7 +46,8 @@ def current_view(href: str | None) -> View:
     """The view of an address as the browser tells it."""
     parts = urlsplit(href or "/")
     search = f"?{parts.query}" if parts.query else ""
-    return view_of(parts.path or "/", search, current_reader().projects(), datetime.now(UTC))
+    origin = f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+    return view_of(parts.path or "/", search, current_reader().projects(), datetime.now(UTC), origin)
 
 
 def page(build: Callable[[View], Component]) -> Callable[..., Awaitable[Component]]:
@@ -399,6 +401,10 @@ def register(app: Dash) -> None:
         Output(LOCATION, "search", allow_duplicate=True),
         Output(SAMPLE_SAID, "children"),
         Input(LOAD_SAMPLE, "n_clicks"),
+        running=[
+            (Output(LOAD_SAMPLE, "disabled"), True, False),
+            (Output(LOAD_SAMPLE, "children"), "Loading the sample …", "Load the sample"),
+        ],
         prevent_initial_call=True,
     )
     async def load(clicks: int | None) -> tuple[object, object]:
@@ -409,6 +415,7 @@ def register(app: Dash) -> None:
             name = await asyncio.to_thread(loader)
         except JevonsError as fault:
             return no_update, str(fault)
+        forget()
         return f"?project={name}", "Loaded."
 
 

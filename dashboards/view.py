@@ -13,6 +13,9 @@ from models.core.vocabulary import DIMENSIONS, CostBasis, Granularity
 
 Filter = tuple[str, str | None]
 
+MOST_DAYS = 92
+"""A period of more days is drawn by month."""
+
 STANDING = ("project", "period", "compare", "filter", "basis", "theme")
 """What stays when one goes to another page; everything else belongs to the page it was set on."""
 FILTER_DIMENSIONS = tuple(name for name in DIMENSIONS if name not in ("project", "bucket"))
@@ -32,6 +35,8 @@ class View:
     basis: CostBasis
     theme: Scheme
     now: datetime
+    origin: str = ""
+    """Scheme, host and port that the browser came by: where agents send to as well."""
     own: Mapping[str, str] = field(default_factory=dict[str, str])
     """Parameters of the page itself, last value each."""
 
@@ -99,9 +104,23 @@ class View:
             start=self.period.start,
             end=self.period.end,
             filters=self.filters,
+            unpriced=self.get("only") == "unpriced",
             limit=limit,
             cursor=cursor,
         )
+
+    @property
+    def grain(self) -> Granularity:
+        """Days, or months where days would be too thin to see; `step` in the link decides otherwise."""
+        chosen = self.get("step")
+        if chosen in (Granularity.DAY.value, Granularity.MONTH.value):
+            return Granularity(chosen)
+        return Granularity.DAY if self.period.days <= MOST_DAYS else Granularity.MONTH
+
+    @property
+    def steps(self) -> list[date]:
+        """The days of the period, or the firsts of its months."""
+        return self.period.months if self.grain is Granularity.MONTH else self.period.dates
 
     @property
     def is_open(self) -> bool:
@@ -143,10 +162,12 @@ def parse_filter(text: str) -> Filter:
 
 
 def default_period(project: Project, today: date) -> Period:
-    """The month so far where it has charges; else the last days that have some."""
+    """The month so far where it has charges; else the last days that have some. Of the sample everything."""
     if project.first_charge is None or project.last_charge is None:
         return month_so_far(today)
     first, last = project.first_charge.date(), project.last_charge.date()
+    if project.is_demo:
+        return Period(first, last)
     if last >= today.replace(day=1):
         return month_so_far(today)
     if (last - first).days < 31:
@@ -155,7 +176,7 @@ def default_period(project: Project, today: date) -> Period:
     return Period(month.first, last)
 
 
-def view_of(path: str, search: str, projects: Sequence[Project], now: datetime) -> View:
+def view_of(path: str, search: str, projects: Sequence[Project], now: datetime, origin: str = "") -> View:
     """Read an address.
 
     Raises   BadInput for a parameter that says nothing, NotFound for an unknown project.
@@ -171,7 +192,9 @@ def view_of(path: str, search: str, projects: Sequence[Project], now: datetime) 
     today = now.date()
     period = parse_period(last["period"]) if last.get("period") else default_period(project, today)
     compare = last.get("compare", "previous")
-    if compare == "none":
+    # Nothing is compared with a time before the first call, unless it is asked for.
+    first = project.first_charge
+    if compare == "none" or ("compare" not in last and first is not None and previous(period).end <= first):
         other = None
     elif compare in ("previous", "year"):
         other = previous(period) if compare == "previous" else year_before(period)
@@ -192,5 +215,6 @@ def view_of(path: str, search: str, projects: Sequence[Project], now: datetime) 
         basis=basis,
         theme="dark" if last.get("theme") == "dark" else "light",
         now=now,
+        origin=origin,
         own={key: value for key, value in last.items() if key not in STANDING},
     )

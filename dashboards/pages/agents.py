@@ -89,8 +89,11 @@ def _table(view: View, roots: Sequence[Agent], nameless: CostRow | None, totals:
     closed = set(view.query.get("closed", ()))
     shown = [root for root in roots if root.children] if parents_only else list(roots)
     teams = _teams(view)
-    questions = [agent for root in shown for agent in root.below() if agent.children][:MOST_QUESTIONS]
-    tasks = {agent.path: _tasks_below(view, agent) for agent in questions}
+    parents = [agent for root in shown for agent in root.below() if agent.children]
+    # Beyond the limit a parent's tasks are unknown: its own are too few, and a sum counts shared ones twice.
+    tasks = {
+        agent.path: _tasks_of(view, agent) if at < MOST_QUESTIONS else None for at, agent in enumerate(parents)
+    } | {agent.path: agent.row.tasks for root in shown for agent in root.below() if not agent.children and agent.row}
     most = max((root.inclusive or Decimal(0) for root in roots), default=Decimal(0))
     digits = fmt.digits_for(totals.cost(view.basis))
 
@@ -110,10 +113,14 @@ def _table(view: View, roots: Sequence[Agent], nameless: CostRow | None, totals:
     if nameless is not None and not parents_only:
         own = Agent("", 0, nameless, own=nameless.cost(view.basis), inclusive=nameless.cost(view.basis))
         rows.append(
-            {**_row(view, own, teams.get(None), None, most, digits, False, flat), "id": "\0", "agent": NAMELESS}
+            {
+                **_row(view, own, teams.get(None), nameless.tasks, most, digits, False, flat),
+                "id": "\0",
+                "agent": NAMELESS,
+            }
         )
     whole = Agent("", 0, totals, own=totals.cost(view.basis), inclusive=totals.cost(view.basis))
-    total = _row(view, whole, None, None, Decimal(0), digits, False, False)
+    total = _row(view, whole, None, _tasks_of(view), Decimal(0), digits, False, False)
     total.update(id="total", agent="Total", team="")
     columns = [
         grids.text_column(
@@ -191,7 +198,6 @@ def _row(
     flat: bool,
 ) -> dict[str, Any]:
     row = agent.row
-    tasks = tasks if tasks is not None else row.tasks if row is not None else None
     per_task = data.ratio(agent.inclusive, tasks)
     calls_per_task = data.ratio(row.calls if row is not None else None, tasks)
     hit = data.cache_hit(row) if row is not None else None
@@ -248,10 +254,11 @@ def _teams(view: View) -> dict[str | None, str]:
     return {path: names[0] if len(names) == 1 else f"{len(names)} teams" for path, names in found.items()}
 
 
-def _tasks_below(view: View, agent: Agent) -> int | None:
-    """Distinct tasks of a subtree: counts of its agents overlap, so they are asked for together."""
-    only = [("agent_path", path) for path in agent.paths]
-    return data.whole(view.costs(only=only)).totals.tasks if only else None
+def _tasks_of(view: View, agent: Agent | None = None) -> int | None:
+    """Distinct tasks of a subtree, or of all: counts of agents overlap, so they are asked for together."""
+    only = [("agent_path", path) for path in agent.paths] if agent is not None else []
+    rows = data.whole(view.costs(only=only)).rows
+    return rows[0].tasks if rows else None
 
 
 def _icicle(view: View, roots: Sequence[Agent], nameless: CostRow | None, totals: CostRow) -> Component:

@@ -15,6 +15,7 @@ from dashboards.downloads import calls_href
 from dashboards.proof import DIGITS, charge_cost, proof
 from dashboards.reader import current_reader
 from dashboards.view import View
+from models.core.queries import CostRow
 from models.core.vocabulary import INPUT_BUCKETS, OUTPUT_BUCKETS
 
 PATH = "/calls"
@@ -29,8 +30,6 @@ def build(view: View) -> Component:
     if not totals.calls:
         return html.Div([parts.page_header("Calls", ["No model was called here."]), parts.teach(view)])
     page = current_reader().calls(view.calls(limit=PAGE, cursor=view.get("cursor") or None))
-    only_unpriced = view.get("only") == "unpriced"
-    shown = [call for call in page.calls if not only_unpriced or charge_cost(call, view.basis.value) is None]
     spend = totals.cost(view.basis)
     sentence = [
         parts.strong(fmt.plural(totals.calls, "call")),
@@ -39,8 +38,8 @@ def build(view: View) -> Component:
         f" in {view.period.label()}" + ("; " + _narrowed(view) if view.filters else "") + ". ",
         f"{fmt.plural(totals.unpriced_calls, 'call')} of them unpriced." if totals.unpriced_calls else None,
     ]
-    chosen = next((call for call in shown if call["span_id"] == view.get("span")), None)
-    body = parts.safely("Calls", view, lambda: _table(view, shown, page.next_cursor, totals.calls or 0, only_unpriced))
+    chosen = next((call for call in page.calls if call["span_id"] == view.get("span")), None)
+    body = parts.safely("Calls", view, lambda: _table(view, page.calls, page.next_cursor, totals))
     if chosen is not None:
         side = parts.safely("Model call", view, lambda: proof(view, chosen, view.href(span=None)))
         body = html.Div([body, side], className="split")
@@ -65,9 +64,9 @@ def _narrowed(view: View) -> str:
     )
 
 
-def _table(
-    view: View, calls: Sequence[Mapping[str, Any]], following: str | None, whole: int, only_unpriced: bool
-) -> Component:
+def _table(view: View, calls: Sequence[Mapping[str, Any]], following: str | None, totals: CostRow) -> Component:
+    only_unpriced = view.get("only") == "unpriced"
+    whole = (totals.unpriced_calls if only_unpriced else totals.calls) or 0
     columns = [
         grids.text_column("ended", "Ended, UTC", minWidth=136, flex=1),
         grids.text_column("agent", "Agent", minWidth=110, flex=1.2, tooltipField="path"),
@@ -86,8 +85,8 @@ def _table(
         dcc.Link("Older calls", href=view.href(cursor=following, span=None), className="button") if following else None,
     ]
     choices = [
-        ("All", view.href(only=None), not only_unpriced),
-        ("Unpriced on this page", view.href(only="unpriced"), only_unpriced),
+        ("All", view.href(only=None, cursor=None), not only_unpriced),
+        ("Unpriced", view.href(only="unpriced", cursor=None), only_unpriced),
     ]
     said = f"{position}, {fmt.count(len(rows))} of {fmt.count(whole)}; a row opens its price proof, a trace its spans"
     return html.Section(

@@ -1,9 +1,7 @@
 """Overview: how much, where, and what changed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from decimal import Decimal
+from datetime import date
 from functools import partial
 from typing import Any
 
@@ -17,7 +15,8 @@ from dashboards.data import Group
 from dashboards.downloads import costs_href
 from dashboards.identity import colour, places
 from dashboards.movers import NAMELESS, movers
-from dashboards.period import Period
+from dashboards.overview_tiles import RunRate, known, run_rate, tiles
+from dashboards.period import Period, month_of
 from dashboards.theme import GREY
 from dashboards.view import View, parse_filter
 from models.core.queries import CostRow, Costs
@@ -34,28 +33,31 @@ def build(view: View) -> Component:
     dimension = view.get("by", "model")
     if dimension not in NAMELESS:
         dimension = "model"
-    groups, answer = data.groups_by_day(view, dimension)
+    groups, answer = data.groups_by_step(view, dimension)
     if not answer.totals.calls:
         header = parts.page_header("Overview", ["Nothing was spent here yet."])
         return html.Div([header, parts.teach(view)])
     before = data.whole(view.costs(period=view.compare, until=view.compare_until)).totals if view.compare else None
+    run = run_rate(view)
+    title = "Spend by month" if view.grain is Granularity.MONTH else "Spend by day"
     return html.Div(
         [
             parts.page_header(
                 "Overview",
                 _sentence(view, answer, before, groups),
-                parts.csv_link(costs_href(view, dimension, granularity=Granularity.DAY)),
+                parts.csv_link(costs_href(view, dimension, granularity=view.grain)),
                 parts.copy_link(view.href()),
             ),
             _quality(view, answer.totals),
-            parts.safely("Tiles", view, lambda: _tiles(view, answer.totals, before)),
+            parts.safely("Tiles", view, lambda: tiles(view, answer.totals, before, run)),
             html.Div(
-                parts.safely("Spend by day", view, lambda: _by_day(view, dimension, groups, answer)), className="grid"
+                parts.safely(title, view, lambda: _over_time(view, title, dimension, groups, answer, run)),
+                className="grid",
             ),
             html.Div(
                 [
                     html.Div(
-                        parts.safely(f"Top movers · {name.lower()}s", view, partial(movers, view, key, name)),
+                        parts.safely(f"Top {name.lower()}s", view, partial(movers, view, key, name)),
                         className="w4",
                     )
                     for name, key in (DIMENSIONS[1], DIMENSIONS[0], DIMENSIONS[2])
@@ -69,16 +71,13 @@ def build(view: View) -> Component:
 layout = shell.page(build)
 
 
-def _known(row: CostRow | None, view: View) -> Decimal | None:
-    return row.cost(view.basis) if row is not None and row.calls else None
-
-
 def _sentence(view: View, answer: Costs, before: CostRow | None, groups: Sequence[Group]) -> list[Any]:
     """Spend, change and the largest part, from the same answers as the tiles."""
     spend = answer.totals.cost(view.basis)
     passed = _days_passed(view)
-    words: list[Any] = ["Spend is ", parts.strong(f"{fmt.money_short(spend)} in {fmt.plural(passed, 'day')}", spend)]
-    earlier = _known(before, view)
+    span = fmt.plural(passed, "day") if view.grain is Granularity.DAY else view.period.label()
+    words: list[Any] = ["Spend is ", parts.strong(f"{fmt.money_short(spend)} in {span}", spend)]
+    earlier = known(before, view)
     if spend is not None and earlier and view.compare is not None:
         share = spend / earlier - 1
         direction = "above" if share >= 0 else "below"
@@ -87,7 +86,7 @@ def _sentence(view: View, answer: Costs, before: CostRow | None, groups: Sequenc
         words.append(f"; there is none in {view.compare.label()} to compare with")
     words.append(". ")
     largest = groups[0] if groups else None
-    if largest is not None and largest.name is not None and spend:
+    if largest is not None and largest.row is not None and largest.name is not None and spend:
         share = fmt.percent(fmt.share_of(largest.cost, spend), 0)
         words += [parts.strong(largest.name), f" is {share} of it."]
     return words
@@ -116,128 +115,10 @@ def _quality(view: View, totals: CostRow) -> Component | None:
     )
 
 
-def _tiles(view: View, totals: CostRow, before: CostRow | None) -> Component:
-    spend, earlier = totals.cost(view.basis), _known(before, view)
-    run = _run_rate(view)
-    change = fmt.percent_change(spend, earlier)
-    against = f" vs {view.compare.label(False)}" if view.compare else ""
-    note = (
-        [html.Span(change, className=parts.change_class(spend, earlier)), against]
-        if earlier
-        else [f"no spend in {view.compare.label()}" if view.compare else "no comparison"]
-    )
-    savings = totals.cache_savings
-    return html.Div(
-        [
-            parts.tile(
-                "Spend to date" if view.is_open else "Spend",
-                fmt.money_short(spend),
-                note=note,
-                title=fmt.money_exact(spend),
-                href=view.href("/calls"),
-            ),
-            parts.tile(
-                f"Run rate, {fmt.plural(run.days, 'day')}",
-                fmt.money_short(run.rate),
-                unit="/ day",
-                note=[
-                    html.Span(
-                        fmt.percent_change(run.rate, run.rate_before),
-                        className=parts.change_class(run.rate, run.rate_before),
-                    ),
-                    f" vs the {fmt.plural(run.days, 'day')} before",
-                ]
-                if run.rate_before
-                else f"{run.period.label()}",
-                title=f"{fmt.money_exact(run.spend)} in {run.period.label()}",
-            ),
-            parts.tile(
-                "Saved by cache",
-                fmt.money_short(savings),
-                note=_savings_note(spend, savings),
-                title=f"{fmt.money_exact(savings)}: the same tokens at the uncached rate, less what they cost",
-            ),
-            _coverage(view, totals),
-        ],
-        className="tiles",
-    )
-
-
-def _savings_note(spend: Decimal | None, savings: Decimal | None) -> str:
-    if spend is None or savings is None or not spend + savings:
-        return "not reported"
-    return f"{fmt.percent(savings / (spend + savings))} of the cost without it"
-
-
-@dataclass(slots=True, frozen=True)
-class RunRate:
-    """Spend per day over the last whole days, and over as many days before them."""
-
-    period: Period
-    spend: Decimal | None
-    before: Decimal | None
-
-    @property
-    def days(self) -> int:
-        """How many whole days it looks at."""
-        return self.period.days
-
-    @property
-    def rate(self) -> Decimal | None:
-        """Dollars a day."""
-        return None if self.spend is None else self.spend / self.days
-
-    @property
-    def rate_before(self) -> Decimal | None:
-        """Dollars a day in the days before."""
-        return None if self.before is None else self.before / self.days
-
-
-def _run_rate(view: View) -> RunRate:
-    """The last seven whole days of the period; a running day would pull the rate down, so it is left out."""
-    last = view.period.last
-    if view.is_open and view.period.first < view.now.date():
-        last = view.now.date() - timedelta(days=1)
-    first = max(view.period.first, last - timedelta(days=6))
-    period = Period(first, last)
-    earlier = Period(first - timedelta(days=period.days), first - timedelta(days=1))
-    now, before = (data.whole(view.costs(period=asked)).totals for asked in (period, earlier))
-    return RunRate(period, _known(now, view), _known(before, view))
-
-
-def _coverage(view: View, totals: CostRow) -> Component:
-    spend, processed = totals.cost(view.basis), data.all_tokens(totals)
-    teamless = data.whole(view.costs("team", only=(("team", None),))).totals if not _filters_team(view) else None
-    ownerless = _known(teamless, view)
-    priced = None if not processed else 1 - Decimal(totals.unpriced_tokens) / processed
-    allocated = None if not spend or teamless is None else 1 - (ownerless or Decimal(0)) / spend
-    rows: list[Any] = []
-    for name, share, note in (
-        ("Metered", None, "no bill to compare with"),
-        ("Priced", priced, "of tokens"),
-        (
-            "Allocated",
-            allocated,
-            "of spend" if not ownerless else f"{fmt.money_short(ownerless)} has no team",
-        ),
-    ):
-        low = share is not None and share < Decimal("0.98")
-        rows += [
-            html.Span(name),
-            parts.track(share, low),
-            html.Span(fmt.percent(share), className="strong num"),
-            html.Span(note, className="quiet"),
-        ]
-    return html.Div(
-        [html.Div("Coverage", className="tile-label"), html.Div(rows, className="coverage")], className="tile wide"
-    )
-
-
-def _filters_team(view: View) -> bool:
-    return any(name == "team" for name, _ in view.filters)
-
-
-def _by_day(view: View, dimension: str, groups: Sequence[Group], answer: Costs) -> Component:
+def _over_time(
+    view: View, title: str, dimension: str, groups: Sequence[Group], answer: Costs, run: RunRate
+) -> Component:
+    by_month = view.grain is Granularity.MONTH
     known = places(view.project, dimension)
 
     def tone(group: Group) -> str:
@@ -253,8 +134,11 @@ def _by_day(view: View, dimension: str, groups: Sequence[Group], answer: Costs) 
         )
         for group in sorted(groups, key=lambda group: tone(group) == colour(GREY, view.theme))
     ]
-    today = view.now.date() if view.is_open else None
-    figure = figures.spend_by_day(view.period.dates, stack, today, view.theme)
+    today = view.now.date()
+    running = None
+    if view.is_open:
+        running = figures.Running(month_of(today).first) if by_month else figures.Running(today, run.rate or None)
+    figure = figures.spend_over_time(view.steps, stack, running, view.theme, by_month)
     total = answer.totals.cost(view.basis)
     digits = fmt.digits_for(total)
     rows = [
@@ -281,20 +165,20 @@ def _by_day(view: View, dimension: str, groups: Sequence[Group], answer: Costs) 
     table = parts.table(head, rows, f"Spend by {dimension}")
     note = _unpriced_note(view, dimension, answer)
     choices = [(name, view.href(by=key), key == dimension) for name, key in DIMENSIONS]
+    controls: list[Component] = [parts.segments("Group by", choices)]
+    if len(view.period.months) > 1:
+        steps = (("Day", Granularity.DAY), ("Month", Granularity.MONTH))
+        said = [(name, view.href(step=grain.value), grain is view.grain) for name, grain in steps]
+        controls.insert(0, parts.segments("Step", said))
     largest = ", ".join(f"{_name(dimension, group)} {fmt.money_short(group.cost)}" for group in groups[:3])
-    chart = parts.graph(CHART, figure, 330, f"Spend by day, stacked by {dimension}. Largest: {largest}.")
+    chart = parts.graph(CHART, figure, 330, f"{title}, stacked by {dimension}. Largest: {largest}.")
     legend = html.Div([table, html.Div(note, className="card-foot") if note else None])
     return parts.card(
-        "Spend by day",
+        title,
         html.Div([chart, legend], className="chart-and-legend"),
-        subtitle=f"{view.basis.value} cost, UTC days; click a bar for its calls",
-        end=parts.segments("Group by", choices),
+        subtitle=f"{view.basis.value} cost, UTC {'months' if by_month else 'days'}; click a bar for its calls",
+        end=controls,
     )
-
-
-def _key(dimension: str, group: Group) -> str:
-    # What stands for many has no filter of its own.
-    return "" if group.row is None else f"{dimension}:{group.name or ''}"
 
 
 def _name(dimension: str, group: Group) -> str:
@@ -341,7 +225,9 @@ def register(app: Dash) -> None:
     def drill(click: dict[str, Any] | None, href: str) -> str:
         if not click:
             raise PreventUpdate
-        key, day, _ = click["points"][0]["customdata"]
+        key, step, _ = click["points"][0]["customdata"]
         view = shell.current_view(href)
         pairs = [parse_filter(key)] if key else []
-        return view.with_filter(*pairs, path="/calls", period=f"{day}..{day}")
+        first = date.fromisoformat(step)
+        period = month_of(first) if view.grain is Granularity.MONTH else Period(first, first)
+        return view.with_filter(*pairs, path="/calls", period=period.text)

@@ -38,6 +38,13 @@ class Conflict(JevonsError):
     status = 409
 
 
+class Unfinished(JevonsError):
+    """Work that was asked for is under way, and not done in the time it was given."""
+
+    code = "unfinished"
+    status = 503
+
+
 class NothingToSplitBy(JevonsError):
     """Weights that sum to zero cannot share a cost."""
 

@@ -69,6 +69,8 @@ class CallQuery:
     trace_id: bytes | None = None
     session: str | None = None
     agent: str | None = None
+    unpriced: bool = False
+    """Only calls that were looked at and have no price."""
     filters: tuple[tuple[str, str | None], ...] = ()
     limit: int = 100
     cursor: str | None = None

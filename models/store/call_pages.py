@@ -71,6 +71,8 @@ def answer_calls(connection: Connection, query: CallQuery) -> CallPage:
         if bound is not None:
             parameters[f"{name}_month"] = bound.date().replace(day=1)
             clauses.append(f"c.month {'>=' if name == 'start' else '<='} :{name}_month")
+    if query.unpriced:
+        clauses.append("h.price_status = 'unpriced'")
     shaped = CostQuery(projects=query.projects, start=EPOCH, end=EPOCH, filters=query.filters)
     clauses.append(conditions(shaped, parameters))
     if query.cursor is not None:

@@ -4,7 +4,7 @@ Every figure follows from PRICES and the loops below: a test can work out the to
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
@@ -243,8 +243,9 @@ class HandMadeReader:
         groups: dict[tuple[Any, ...], list[Made]] = {}
         for call in chosen:
             time = None
-            if query.granularity is Granularity.DAY:
+            if query.granularity in (Granularity.DAY, Granularity.MONTH):
                 time = call.end.replace(hour=0, minute=0, second=0, microsecond=0)
+                time = time.replace(day=1) if query.granularity is Granularity.MONTH else time
             groups.setdefault((time, *(call.keys.get(name) for name in query.group_by)), []).append(call)
         rows = [summed(calls, dict(zip(query.group_by, key[1:], strict=True)), key[0]) for key, calls in groups.items()]
         rows.sort(key=lambda row: -(row.cost(CostBasis.EFFECTIVE) or Decimal(0)))
@@ -253,7 +254,8 @@ class HandMadeReader:
         return Costs(
             query=query,
             rows=rows[first : first + query.limit],
-            totals=summed(chosen),
+            # Distinct tasks are counted per row; totals have none, as in the store.
+            totals=replace(summed(chosen), tasks=None),
             priced_through=NOW,
             next_cursor=str(first + query.limit) if more else None,
         )
@@ -262,7 +264,8 @@ class HandMadeReader:
         chosen = [
             call
             for call in sorted(self._of(query), key=lambda call: call.end, reverse=True)
-            if query.trace_id is None or call.call["trace_id"] == query.trace_id.hex()
+            if (query.trace_id is None or call.call["trace_id"] == query.trace_id.hex())
+            and not (query.unpriced and call.cost is not None)
         ]
         first = int(query.cursor or 0)
         more = first + query.limit < len(chosen)
