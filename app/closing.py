@@ -11,14 +11,14 @@ from models.core.queries import Project
 from models.store.audit import append_audit
 from models.store.closed_months import closed_months, hold_ledger
 from models.store.period_checks import FAIL, checks_of
-from models.store.periods import Snapshot, close_period
+from models.store.periods import CLOSED, SOFT_CLOSED, Snapshot, close_period, list_periods, reopen_period
 from models.store.reattribution import Moved, apply_day, merged, open_days
 
 
 def close(
     projects: Sequence[Project], month: date, *, actor: str, force: bool = False, reason: str | None = None
 ) -> dict[str, Snapshot]:
-    """Close a month of some projects, all or none.
+    """Close a month in those of the projects where it is not closed yet: in all of them or in none.
 
     Raises   Conflict naming each failing check where it is not forced; BadInput where it is forced without a reason.
     """
@@ -29,6 +29,8 @@ def close(
         )
     at = datetime.now(UTC)
     with wiring.transaction() as connection:
+        states = {row.project_id: row.state for row in list_periods(connection, [p.id for p in projects], month)}
+        projects = [each for each in projects if states.get(each.id) != CLOSED] or projects
         found: dict[int, list[dict[str, Any]]] = {}
         failing: list[str] = []
         for project in sorted(projects, key=lambda each: each.id):
@@ -90,3 +92,17 @@ def moved_json(moved: Moved) -> dict[str, Any]:
         ],
         "closed": [f"{month:%Y-%m}" for month in moved.closed],
     }
+
+
+def reopen(projects: Sequence[Project], month: date, *, actor: str, reason: str) -> list[str]:
+    """Open a closed month again where it is closed; returns the names of the projects.
+
+    Raises   BadInput without a reason; Conflict where it is closed in none of them.
+    """
+    at = datetime.now(UTC)
+    with wiring.transaction() as connection:
+        states = {row.project_id: row.state for row in list_periods(connection, [p.id for p in projects], month)}
+        shut = [project for project in projects if states.get(project.id) in (CLOSED, SOFT_CLOSED)]
+        for project in shut or projects:
+            reopen_period(connection, project.id, month, actor=actor, at=at, reason=reason)
+    return [project.name for project in shut]

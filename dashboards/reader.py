@@ -1,10 +1,14 @@
 """What the pages need to know, as a Protocol; `app.wiring` hands in the reader that answers it."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime
 from typing import Protocol
 
+import polars as pl
+
+from models.core.payers import Statement
 from models.core.queries import CallPage, CallQuery, CostQuery, Costs, Project, Status, TraceTree
+from models.costs.cache_report import CacheReport
 
 
 class Reader(Protocol):
@@ -26,12 +30,24 @@ class Reader(Protocol):
         """Billable calls, newest first."""
         ...
 
+    def cache(self, query: CostQuery) -> CacheReport:
+        """Cache figures by agent and model."""
+        ...
+
     def trace(self, project_id: int, trace_id: bytes) -> TraceTree | None:
         """The span tree of one trace with self and inclusive cost, or None."""
         ...
 
     def recent_traces(self, project_id: int, start: datetime, end: datetime, limit: int) -> Sequence[TraceTree]:
         """The costliest traces of the period without their spans, for pickers."""
+        ...
+
+    def statement(self, projects: Sequence[int], month: date, by: str = "cost_center") -> Statement:
+        """What each payer (cost centre or team) pays for a month, tied out to the ledger."""
+        ...
+
+    def daily_sums(self, projects: Sequence[int], month: date) -> Iterator[pl.DataFrame]:
+        """Costs of a month for exports, one frame of models.costs.focus.DAILY_SUMS per day of usage."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""FOCUS 1.2 Cost and Usage rows from daily sums: tokens, hardware, idle capacity, corrections of closed months."""
+"""FOCUS 1.2 Cost and Usage rows from daily sums: tokens, hardware and what of it was idle, corrections."""
 
 import hashlib
 import json
@@ -24,6 +24,7 @@ class RowKind(StrEnum):
     TOKENS = "tokens"
     HARDWARE = "hardware"
     IDLE = "idle"
+    PURCHASE = "purchase"
     CORRECTION = "correction"
 
 
@@ -113,9 +114,9 @@ def _row(row: Mapping[str, Any], period_start: date, period_end: date, invoice_i
         "BillingPeriodEnd": _midnight(period_end),
         "ChargePeriodStart": _midnight(row["day"]),
         "ChargePeriodEnd": _midnight(row["day"] + timedelta(days=1)),
-        "ChargeCategory": "Usage",
+        "ChargeCategory": "Purchase" if kind is RowKind.PURCHASE else "Usage",
         "ChargeClass": "Correction" if kind is RowKind.CORRECTION else None,
-        "ChargeFrequency": "Usage-Based",
+        "ChargeFrequency": "Recurring" if kind is RowKind.PURCHASE else "Usage-Based",
         "InvoiceId": invoice_id,
         "InvoiceIssuerName": provider,
         "ProviderName": provider,
@@ -129,14 +130,20 @@ def _row(row: Mapping[str, Any], period_start: date, period_end: date, invoice_i
         "ServiceName": f"{provider} API" if tokens else f"{provider} accelerators",
         "SubAccountType": "Project" if row["project"] else None,
         "Tags": _flat({name: row[name] for name in ("agent", "team", "cost_center", "environment")}),
-        "x_CostBasis": "correction" if kind is RowKind.CORRECTION else "metered" if tokens else "amortised",
+        "x_CostBasis": _basis(kind, tokens),
     }
     out |= _sku(row, tokens) | _quantities(row, kind, tokens)
-    if kind is RowKind.IDLE or (row["capacity_id"] and not tokens):
+    if row["capacity_id"] and not tokens:
         out |= _commitment(row, kind)
     facts = [str(row[name]) for name in DAILY_SUMS if name not in _MEASURES]
     out["x_ChargeId"] = hashlib.sha256("\x1f".join([str(period_start), *facts]).encode()).hexdigest()[:32]
     return out
+
+
+def _basis(kind: RowKind, tokens: bool) -> str:
+    if kind in (RowKind.CORRECTION, RowKind.PURCHASE):
+        return "correction" if kind is RowKind.CORRECTION else "invoiced"
+    return "metered" if tokens else "amortised"
 
 
 _MEASURES = ("quantity", "list_cost", "contracted_cost", "billed_cost", "effective_cost", "account_name")
@@ -190,21 +197,22 @@ def _quantities(row: Mapping[str, Any], kind: RowKind, tokens: bool) -> dict[str
     if row["quantity"] is not None:
         out["PricingQuantity"] = EXACT.divide(row["quantity"], PER_MILLION) if tokens else row["quantity"]
         out["PricingUnit"] = f"1000000 {unit}" if tokens else unit
-        if kind is not RowKind.IDLE:
+        if kind not in (RowKind.IDLE, RowKind.PURCHASE):
             out |= {"ConsumedQuantity": row["quantity"], "ConsumedUnit": unit}
     return out
 
 
 def _commitment(row: Mapping[str, Any], kind: RowKind) -> dict[str, Any]:
+    statuses = {RowKind.IDLE: "Unused", RowKind.PURCHASE: None}
     return {
         "CommitmentDiscountId": row["capacity_id"],
         "CommitmentDiscountName": row["capacity_id"],
         "CommitmentDiscountCategory": "Usage",
         "CommitmentDiscountType": "Capacity",
-        "CommitmentDiscountStatus": "Unused" if kind is RowKind.IDLE else "Used",
+        "CommitmentDiscountStatus": statuses.get(kind, "Used"),
         "CommitmentDiscountQuantity": row["quantity"],
         "CommitmentDiscountUnit": "GPU-Hours",
-        "PricingCategory": "Committed",
+        "PricingCategory": "Standard" if kind is RowKind.PURCHASE else "Committed",
         "ResourceId": row["capacity_id"],
         "ResourceName": row["capacity_id"],
         "ResourceType": "Accelerator",

@@ -131,8 +131,8 @@ def outcome_summary(
 ) -> tuple[Sequence[OutcomeRow], OutcomeRow]:
     """Cost per accepted task by a dimension, the costliest first, and over everything.
 
-    A task belongs to every group that worked on it, and its whole cost within the period to the groups that caused it;
-    calls without a task are not in it. Whole UTC hours.
+    A task counts in every group that worked on it; its cost stays with the group that caused it. Calls without a task
+    are not in it. Whole UTC hours.
     Raises   BadInput for a dimension it cannot be asked by.
     """
     if by not in GROUPS:

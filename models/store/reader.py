@@ -3,16 +3,22 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from importlib.metadata import version
 
+import polars as pl
 from sqlalchemy import Connection, Engine, text
 
+from models.core.payers import Statement
 from models.core.queries import CallPage, CallQuery, CostQuery, Costs, Project, Status, TraceTree
+from models.costs.cache_report import CacheReport
 from models.store.backlog import freshness
+from models.store.cache_calls import answer_cache
 from models.store.call_pages import answer_calls
 from models.store.costs import answer_costs
+from models.store.exports import daily_sums
 from models.store.projects import list_projects
+from models.store.statements import statement
 from models.store.telemetry import span_counts
 from models.store.trees import costly_traces, trace_tree
 
@@ -81,6 +87,11 @@ class StoreReader:
         with self._snapshot() as connection:
             return answer_calls(connection, query)
 
+    def cache(self, query: CostQuery) -> CacheReport:
+        """Cache figures by agent and model."""
+        with self._snapshot() as connection:
+            return answer_cache(connection, query)
+
     def trace(self, project_id: int, trace_id: bytes) -> TraceTree | None:
         """The span tree of one trace, or None."""
         with self._snapshot() as connection:
@@ -90,3 +101,13 @@ class StoreReader:
         """The costliest traces of the period without their spans."""
         with self._snapshot() as connection:
             return costly_traces(connection, project_id, start, end, limit)
+
+    def statement(self, projects: Sequence[int], month: date, by: str = "cost_center") -> Statement:
+        """What each payer pays for a month, tied out to the ledger."""
+        with self._snapshot() as connection:
+            return statement(connection, projects, month, by)
+
+    def daily_sums(self, projects: Sequence[int], month: date) -> Iterator[pl.DataFrame]:
+        """Costs of a month for exports, a frame of costs.focus.DAILY_SUMS per day of usage."""
+        with self._snapshot() as connection:
+            yield from daily_sums(connection, projects, month)
