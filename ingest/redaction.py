@@ -1,7 +1,8 @@
 """Redaction: what may be kept of an attribute, decided before the dialect is known and without losing a count.
 
 Numbers, booleans, ids, models, tiers, names and usage objects stay; prompts, completions, tool arguments and
-results go. Tool arguments leave a keyed hash, so that a loop can be recognised without knowing what it says.
+results go. Tool arguments and results leave a keyed hash, so that a loop, and whether it got anywhere, can be
+recognised without knowing what it says.
 """
 
 import re
@@ -31,6 +32,10 @@ MAX_DEPTH = 12
 ARGUMENTS_HASH = "jevons.arguments_hash"
 ARGUMENTS_BYTES = "jevons.arguments_bytes"
 INPUT_HASH = "jevons.input_hash"
+RESULT_HASH = "jevons.result_hash"
+OUTPUT_HASH = "jevons.output_hash"
+MAX_HASHED_OUTPUT = 65_536
+"""Longer outputs are answers of models or whole documents; hashing them would cost more than it tells."""
 
 _WORD = re.compile(r"[^a-zA-Z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 _INDEX = re.compile(r"(\.\d+)+$")
@@ -149,6 +154,25 @@ _ARGUMENT_KEYS = frozenset(
 _INPUT_KEYS = frozenset(
     ("input.value", "gen_ai.input.messages", "traceloop.entity.input", "gen_ai.task.input", "ai.prompt.messages")
 )
+_RESULT_KEYS = frozenset(
+    (
+        "gen_ai.tool.call.result",
+        "gen_ai.tool.result",
+        "gen_ai.tool.output",
+        "ai.toolCall.result",
+        "ai.toolCall.output",
+        "tool_response",
+        "tool.result",
+        "tool_result",
+        "mcp.tool.result",
+    )
+)
+_OUTPUT_KEYS = frozenset(("output.value", "traceloop.entity.output"))
+# Ids that frameworks put around a result; they differ from run to run of the same tool with the same answer.
+_RUN_IDS = re.compile(
+    r"\b(?:call|toolu|fc|run|lc_run|msg|chatcmpl|resp|tooluse)[-_][A-Za-z0-9_-]+"
+    r"|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
+)
 # Strings inside JSON are kept under keys that end in these words, when they are identifiers.
 _IDENTIFIERS = frozenset(
     [
@@ -219,6 +243,8 @@ class Redactor:
         if rule.is_input:
             text = value if isinstance(value, str) else _dumped(value)
             extra = {INPUT_HASH: self._hash(text.encode(errors="replace"))}
+        elif rule.is_result or rule.is_output:
+            extra = self._result(rule, value)
         kept = _reduced(rule, value)
         return (None, None, extra) if kept is None else (key, kept, extra)
 
@@ -234,6 +260,14 @@ class Redactor:
         suffix = text.rpartition(".")[2]
         return suffix if suffix.isidentifier() else "span"
 
+    def _result(self, rule: "_Rule", value: Any) -> Mapping[str, Any] | None:
+        """The keyed hash of a tool's result without the ids of its run; None for outputs that count tokens."""
+        text = value if isinstance(value, str) else _dumped(value)
+        if rule.is_output and (len(text) > MAX_HASHED_OUTPUT or "oken" in text):
+            return None
+        raw = _RUN_IDS.sub("", text).encode(errors="replace")
+        return {RESULT_HASH if rule.is_result else OUTPUT_HASH: self._hash(raw)}
+
     def _hash(self, raw: bytes) -> str:
         return blake2b(raw, key=self._key[:64], digest_size=16).hexdigest()
 
@@ -247,6 +281,8 @@ class _Rule:
     word: str
     is_argument: bool
     is_input: bool
+    is_result: bool
+    is_output: bool
     is_gone: bool
     is_attribution: bool
     is_fault: bool
@@ -261,6 +297,8 @@ def _rule(key: str) -> _Rule:
         word=word,
         is_argument=key in _ARGUMENT_KEYS,
         is_input=key in _INPUT_KEYS,
+        is_result=key in _RESULT_KEYS,
+        is_output=key in _OUTPUT_KEYS,
         is_gone=bare in _GONE_KEYS or word in _GONE,
         is_attribution=_ATTRIBUTION.search(bare) is not None,
         is_fault=(word in ("message", "error") and "exception" in bare) or bare == "error.message",
