@@ -11,9 +11,9 @@ import dash
 from dash import Dash, State
 from fastapi import FastAPI
 
-from dashboards import acts, control_downloads, curve_downloads, downloads, shell
+from dashboards import acts, cache_downloads, control_downloads, curve_downloads, downloads, shell
 from dashboards.desk import Desk, use_desk
-from dashboards.pages import agents, budgets, calls, not_found_404, overview, spend_curves, trace
+from dashboards.pages import agents, budgets, cache, calls, not_found_404, overview, spend_curves, trace
 from dashboards.reader import Reader, use_reader
 from dashboards.theme import css_variables
 
@@ -43,7 +43,7 @@ _INDEX = """<!DOCTYPE html>
   </body>
 </html>"""
 
-PAGES = (overview, spend_curves, agents, trace, calls, budgets, not_found_404)
+PAGES = (overview, spend_curves, agents, trace, calls, cache, budgets, not_found_404)
 
 
 def mount(
@@ -65,6 +65,7 @@ def mount(
     server.include_router(downloads.router)
     server.include_router(control_downloads.router)
     server.include_router(curve_downloads.router)
+    server.include_router(cache_downloads.router)
     app = Dash(
         __package__,
         # Dash takes a FastAPI application here; its annotation still names Flask only.

@@ -35,6 +35,7 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Agents", "/agents", "agents"),
             ("Trace", "/trace", "trace"),
             ("Calls", "/calls", "calls"),
+            ("Cache", "/cache", "cache"),
         ),
     ),
     ("Control", (("Budgets & alerts", "/budgets", "bell"), ("Hardware", "/hardware", "hardware"))),
