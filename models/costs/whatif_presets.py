@@ -1,7 +1,7 @@
 """Scenarios that the hardware page puts beside what a deployment costs: other machines, hosts and cache policies."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +17,15 @@ USUAL_SHAPE = Shape(4_000, 8_000, 500)
 """The request by which a replica is sized: that of an agent in the middle of its work."""
 
 
+HOSTED: Mapping[str, Mapping[str, str]] = {
+    "gpt-oss-120b": {"groq": "openai/gpt-oss-120b", "cerebras": "gpt-oss-120b"},
+    "gpt-oss-20b": {"groq": "openai/gpt-oss-20b"},
+    "llama-3.1-8b": {"groq": "llama-3.1-8b-instant", "cerebras": "llama3.1-8b"},
+    "llama-3.1-70b": {"groq": "llama-3.3-70b-versatile", "cerebras": "llama-3.3-70b"},
+}
+"""Architecture → what hosts on other hardware call a model of this shape."""
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Assumptions:
     """What the scenarios of own hardware have in common, and prices of chips that the catalogue does not know."""
@@ -26,6 +35,8 @@ class Assumptions:
     concurrency: int = 16
     utilisation: Decimal = Decimal("0.6")
     gpu: str = "h200_sxm"
+    gpu_chips: int | None = None
+    """Chips of a replica; None: the fewest that hold the model."""
     gpu_price: Decimal | None = None
     lpu_price: Decimal | None = None
     wafer_price: Decimal | None = None
@@ -49,20 +60,35 @@ def presets(wanted: Assumptions, catalogue: HardwareCatalogue) -> Sequence[Prese
     """
     architecture_named(catalogue, wanted.model)
     gpu = _machine(catalogue, wanted, wanted.gpu, wanted.gpu_price)
+    if gpu.chips is not None and wanted.gpu_chips is not None:
+        gpu = replace(gpu, chips=max(gpu.chips, wanted.gpu_chips))
     other = _machine(catalogue, wanted, "b200_sxm" if wanted.gpu != "b200_sxm" else "h100_sxm", None)
     lpu = _machine(catalogue, wanted, "groq_lpu_v1", wanted.lpu_price)
     wafer = _machine(catalogue, wanted, "cerebras_wse3", wanted.wafer_price)
     announced = _machine(catalogue, wanted, "vera_rubin_nvl72", None)
-    found = [
+    return [
         Preset(key="same", name="As it is", document={"kind": "same"}),
         *(_served(key, each, wanted) for key, each in (("gpu", gpu), ("other-gpu", other), ("lpu", lpu))),
         _served("wafer", wafer, wanted),
         _served("split", gpu, wanted, lpu),
         _served("announced", announced, wanted),
+        *_hosted(wanted.model),
         Preset(key="no-cache", name="List prices, no cache", document={"kind": "cache", "policy": "none"}),
         Preset(key="half", name="Half of every list price", document={"kind": "price_book", "multiplier": "0.5"}),
     ]
-    return found
+
+
+def _hosted(model: str) -> Sequence[Preset]:
+    """The model at hosts that serve it on LPU and wafer, at their list price."""
+    return [
+        Preset(
+            key=host,
+            name=f"{name} at list price",
+            document={"kind": "route", "provider": host, "model": hosted},
+        )
+        for host, name in (("groq", "LPU host (Groq)"), ("cerebras", "Wafer host (Cerebras)"))
+        if (hosted := HOSTED.get(model, {}).get(host)) is not None
+    ]
 
 
 @dataclass(slots=True, frozen=True)
@@ -74,12 +100,8 @@ class _Machine:
     @property
     def fault(self) -> str:
         if self.chips is None:
-            return (
-                f"the model does not fit {MOST_CHIPS:,} chips, or the figures of {self.accelerator.id} are unpublished"
-            )
-        return (
-            "" if self.price is not None else f"no price of a chip-hour of {self.accelerator.id} is published: give one"
-        )
+            return f"the model does not fit {MOST_CHIPS:,} chips of {self.accelerator.id}, or figures are unpublished"
+        return "" if self.price is not None else f"no price of an hour of {self.accelerator.id} is published: give one"
 
     @property
     def document(self) -> dict[str, Any]:
@@ -136,7 +158,7 @@ def fitting_chips(catalogue: HardwareCatalogue, wanted: Assumptions, accelerator
 
 
 def hourly_price(accelerator: Accelerator) -> Decimal | None:
-    """A price of a chip-hour from the catalogue: rented for years where known, else the lower end on demand, else any."""
+    """A chip-hour's price in the catalogue: rented for years where known, else the lower end on demand, else any."""
     for name in ("rental_3yr_commit", "ondemand_range", *accelerator.usd_per_chip_hour):
         price = accelerator.usd_per_chip_hour.get(name)
         if price is not None:
