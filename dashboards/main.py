@@ -11,9 +11,10 @@ import dash
 from dash import Dash, State
 from fastapi import FastAPI
 
-from dashboards import acts, cache_downloads, control_downloads, curve_downloads, downloads, shell
+from dashboards import acts, cache_downloads, control_downloads, curve_downloads, downloads, hardware_downloads, shell
 from dashboards.desk import Desk, use_desk
-from dashboards.pages import agents, budgets, cache, calls, not_found_404, overview, spend_curves, trace
+from dashboards.fleet import Fleet, use_fleet
+from dashboards.pages import agents, budgets, cache, calls, hardware, not_found_404, overview, spend_curves, trace
 from dashboards.reader import Reader, use_reader
 from dashboards.theme import css_variables
 
@@ -43,7 +44,7 @@ _INDEX = """<!DOCTYPE html>
   </body>
 </html>"""
 
-PAGES = (overview, spend_curves, agents, trace, calls, cache, budgets, not_found_404)
+PAGES = (overview, spend_curves, agents, trace, calls, cache, budgets, hardware, not_found_404)
 
 
 def mount(
@@ -51,19 +52,22 @@ def mount(
     reader: Reader | None = None,
     load_sample: Callable[[], str] | None = None,
     desk: Desk | None = None,
+    fleet: Fleet | None = None,
 ) -> Dash:
     """Put the pages on a server: everything that no other route takes, and `/download/…`.
 
     Routes of the API must be registered before the server starts: the pages answer every address left.
     Figures come from the reader given, or from the one handed to `dashboards.reader.use_reader`; none is read here.
-    `desk` answers for budgets and incidents.
+    `desk` answers for budgets and incidents, `fleet` for hardware of one's own.
     `load_sample` is what the button of an empty page calls; it returns the name of the sample's project.
     """
     if reader is not None:
         use_reader(reader, load_sample)
     use_desk(desk)
+    use_fleet(fleet)
     server.include_router(downloads.router)
     server.include_router(control_downloads.router)
+    server.include_router(hardware_downloads.router)
     server.include_router(curve_downloads.router)
     server.include_router(cache_downloads.router)
     app = Dash(
