@@ -45,6 +45,7 @@ celery.conf.update(
         # Old sweeps are worthless: one that waited longer than a few periods is dropped.
         "sweep": {"task": "sweep", "schedule": SWEEP_SECONDS, "options": {"expires": 5 * SWEEP_SECONDS}},
         "spend": {"task": "spend", "schedule": 60.0, "options": {"expires": 60.0}},
+        "keep": {"task": "keep", "schedule": 3600.0, "options": {"expires": 3600.0}},
         "resolve_silent": {"task": "resolve_silent", "schedule": 30.0, "options": {"expires": 30.0}},
     },
 )

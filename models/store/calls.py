@@ -14,6 +14,7 @@ from models.store.bulk import copy_frame
 from models.store.call_frame import ROW, call_frame
 from models.store.closed_months import closed_months, enter_ledger
 from models.store.interning import Interner
+from models.store.retention import gone_before
 from models.store.tag_rules import live_rules
 
 Key = tuple[bytes, bytes]
@@ -47,7 +48,7 @@ def replace_calls(
     closed = closed_months(connection, project_id)
     kept = connection.execute(
         text(
-            "SELECT trace_id, span_id, digest, attribution_id FROM calls "
+            "SELECT trace_id, span_id, digest, attribution_id, end_at FROM calls "
             "WHERE project_id = :project_id AND trace_id = ANY(:trace_ids)"
         ),
         {"project_id": project_id, "trace_ids": traces},
@@ -62,6 +63,10 @@ def replace_calls(
     changed = rows.filter(pl.Series(differs, dtype=pl.Boolean))
     now = set(keys)
     withdrawn = [key for key in before if key not in now]
+    if withdrawn and (gone := gone_before(connection)) is not None:
+        # A call whose spans were dropped for their age did not vanish: nobody can read it differently any more.
+        ends = {(bytes(row.trace_id), bytes(row.span_id)): row.end_at for row in kept}
+        withdrawn = [key for key in withdrawn if ends[key] >= gone]
     outdated = [key for key, differing in zip(keys, differs, strict=True) if differing and key in before]
     _delete(connection, project_id, withdrawn + outdated)
     if not changed.is_empty():
