@@ -15,7 +15,7 @@ SESSIONS = Path(app.demo.__file__).parent / "sample" / "pi_sessions.jsonl.gz"
 
 
 def test_the_recorded_sessions_survive_the_road_through_otlp() -> None:
-    rows = [orjson.loads(line) for line in gzip.open(SESSIONS)]
+    rows = [orjson.loads(line) for line in gzip.decompress(SESSIONS.read_bytes()).splitlines()]
     spans = list(spans_of_rows(rows))
     bodies = list(trace_bodies(spans))
     assert len(bodies) == -(-len(spans) // SPANS_PER_BODY)
@@ -29,7 +29,7 @@ def test_the_recorded_sessions_survive_the_road_through_otlp() -> None:
 
 
 def test_each_prompt_is_a_trace_and_each_billed_request_a_chat_span() -> None:
-    rows = [orjson.loads(line) for line in gzip.open(SESSIONS)]
+    rows = [orjson.loads(line) for line in gzip.decompress(SESSIONS.read_bytes()).splitlines()]
     spans = list(spans_of_rows(rows))
     chats = [span for span in spans if span.attributes["gen_ai.operation.name"] == "chat"]
     assert len(chats) == 937
