@@ -9,14 +9,14 @@ from datetime import datetime
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
-import httpx
 import orjson
 
 from app.settings import Settings
 from models.core.controls import Channel, ChannelKind, Incident, IncidentState
 from models.core.errors import BadInput, JevonsError
 
-TIMEOUT = httpx.Timeout(5.0, connect=3.0)
+READ_SECONDS = 5.0
+CONNECT_SECONDS = 3.0
 SMTP_TIMEOUT_SECONDS = 8.0
 SIGNATURE_HEADER = "X-Jevons-Signature"
 
@@ -143,8 +143,11 @@ def _post(channel: Channel, incident: Incident, event: str, delivery_id: int, *,
     headers = {"Content-Type": "application/json", "Host": named, "X-Jevons-Delivery": str(delivery_id)}
     if channel.secret is not None:
         headers[SIGNATURE_HEADER] = signature(channel.secret, body)
+    import httpx  # Slow to import, and only a delivery needs it.
+
+    timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
     try:
-        with httpx.Client(timeout=TIMEOUT, trust_env=False, follow_redirects=False) as client:
+        with httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False) as client:
             answer = client.post(url, content=body, headers=headers, extensions={"sni_hostname": host})
     except httpx.HTTPError as fault:
         raise NotSent(f"{host} did not take it: {type(fault).__name__}: {fault}") from fault

@@ -15,7 +15,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import auth, wiring
+from app import principals, wiring
 from app.collector import Collector, Overloaded, StoreUnavailable
 from app.otlp_answers import export_response
 from ingest.envelope import TooLarge
@@ -91,11 +91,11 @@ def _exporter(collector: Collector, told: Signal, limit: int) -> Callable[[bytes
 
 def _project_of(context: grpc.ServicerContext) -> int:
     metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
-    who = auth.principal_from(
-        metadata.get("authorization"), metadata.get("x-api-key"), metadata.get(auth.PROJECT_HEADER), None
+    who = principals.principal_from(
+        metadata.get("authorization"), metadata.get("x-api-key"), metadata.get(principals.PROJECT_HEADER), None
     )
     if who.role == "viewer":
-        raise auth.Forbidden(f"{who.actor} may only read; sending telemetry needs a key of scope ingest.")
+        raise principals.Forbidden(f"{who.actor} may only read; sending telemetry needs a key of scope ingest.")
     return who.project_id
 
 

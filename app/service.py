@@ -1,8 +1,12 @@
 """What each child process of the supervisor runs: `python -m app.service api|grpc|worker|beat|demo`."""
 
+import importlib
+import json
 import logging
 import os
+import pkgutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +21,29 @@ def announce() -> None:
     marker = os.environ.get("JEVONS_READY_FILE")
     if marker:
         Path(marker).touch()
+
+
+def await_addresses() -> None:
+    """Wait until the supervisor has written where database and broker are, and take it into the environment.
+
+    Importing takes longer than the servers' own start, so children are started first and meet the addresses here.
+    """
+    file = os.environ.get("JEVONS_ADDRESS_FILE")
+    if not file:
+        return
+    path = Path(file)
+    while not path.exists():
+        time.sleep(0.02)
+    os.environ.update(json.loads(path.read_text()))
+
+
+def import_all(*names: str) -> None:
+    """Import modules, of `package.*` every module directly below it."""
+    for name in names:
+        package, every, _ = name.partition(".*")
+        module = importlib.import_module(package)
+        for found in pkgutil.iter_modules(module.__path__, f"{package}.") if every else ():
+            importlib.import_module(found.name)
 
 
 def api() -> None:
@@ -39,7 +66,16 @@ def api() -> None:
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    Server(config).run()
+    if settings().api_processes == 1:
+        Server(config).run()
+        return
+    # The kernel deals connections out among all that listen on the port this way.
+    family = socket.AF_INET6 if ":" in settings().host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((settings().host, settings().port))
+        Server(config).run(sockets=[listener])
 
 
 def grpc() -> None:
@@ -82,6 +118,15 @@ def demo() -> None:
     load()
 
 
+PARTS: dict[str, tuple[str, ...]] = {
+    "api": ("uvicorn", "app.api", "app.routes.*", "dashboards.main", "models.store.reader"),
+    "grpc": ("app.otlp_grpc",),
+    "worker": ("app.worker", "celery.apps.worker", "kombu.transport.redis", "app.tasks.*"),
+    "beat": ("app.worker", "celery.apps.beat", "kombu.transport.redis"),
+    "demo": ("app.demo",),
+}
+"""What each service imports at its start anyway, as early as can be."""
+
 SERVICES: dict[str, Callable[[], None]] = {
     "api": api,
     "grpc": grpc,
@@ -93,11 +138,14 @@ SERVICES: dict[str, Callable[[], None]] = {
 
 def main() -> None:
     """Run the service named by the only argument."""
+    role = sys.argv[1]
     # Polars starts a thread per core; the services already share the cores.
-    os.environ.setdefault("POLARS_MAX_THREADS", "1" if sys.argv[1] == "worker" else "2")
+    os.environ.setdefault("POLARS_MAX_THREADS", "1" if role == "worker" else "2")
+    import_all(*PARTS[role])
+    await_addresses()
     logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    SERVICES[sys.argv[1]]()
+    SERVICES[role]()
 
 
 if __name__ == "__main__":

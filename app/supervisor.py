@@ -1,6 +1,7 @@
 """One supervisor: starts everything in order, restarts what dies, stops everything in the opposite order."""
 
 import fcntl
+import json
 import os
 import signal
 import sys
@@ -106,6 +107,9 @@ class Supervisor:
         self.stopping = False
         self.impatient = False
         self.watches: list[Watch] = []
+        self.details: dict[str, str] = {}
+        self.address_file = self.data_dir / "run" / "addresses.json"
+        """Where the children meet the addresses of database and broker; private, for it holds passwords."""
         self.database_url = settings.database_url.get_secret_value() if settings.database_url else None
         self.redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
 
@@ -149,6 +153,8 @@ class Supervisor:
             self.say(name, "ended", "left behind by an earlier start")
         check_port(self.settings.host, self.settings.port, "--port")
         check_port(self.settings.host, self.settings.grpc_port, "--grpc-port")
+        # Importing is most of a start: the children begin with it while database and broker come up.
+        self._spawn_children()
         if self.database_url is None:
             postgres = Postgres(self.data_dir)
             self._start_embedded("postgres", postgres)
@@ -158,7 +164,7 @@ class Supervisor:
             self._start_embedded("valkey", valkey)
             self.redis_url = valkey.url
         self._migrate()
-        self._start_children()
+        self._await_children()
         runtime.write(self.data_dir, self._runtime())
         self.say("jevons", "ready", f"{self._runtime().base_url}  ({time.monotonic() - began:.1f} s; Ctrl-C stops it)")
 
@@ -194,22 +200,27 @@ class Supervisor:
         finally:
             engine.dispose()
 
-    def _start_children(self) -> None:
+    def _spawn_children(self) -> None:
+        self.address_file.unlink(missing_ok=True)
         environment = self._environment()
         host, port, grpc_port = self.settings.host, self.settings.port, self.settings.grpc_port
         plans: list[tuple[str, str, tuple[str, int] | None, str]] = [
             ("api", "api", None, f"http://{host}:{port}  collector, API, pages"),
+            *((f"api-{n}", "api", None, "") for n in range(2, self.settings.api_processes + 1)),
             ("grpc", "grpc", (self._reachable(host), grpc_port), f"{host}:{grpc_port}  OTLP/gRPC"),
             *((f"worker-{n}", "worker", None, "") for n in range(1, self.settings.workers + 1)),
             ("beat", "beat", None, ""),
         ]
-        details: dict[str, str] = {}
         for name, role, at, detail in plans:
             watch = Watch(PythonService(name, role, self.data_dir, environment, at))
-            details[name] = detail
+            self.details[name] = detail
             self.watches.append(watch)
             watch.start()
+            self._go_on()
         remember(self.data_dir / "run" / "children.json", [watch.service for watch in self.watches])
+
+    def _await_children(self) -> None:
+        process.write_private(self.address_file, json.dumps(self._addresses()))
         deadline = time.monotonic() + READY_SECONDS
         while waiting := [watch for watch in self.watches if not watch.was_ready]:
             self._go_on()
@@ -217,7 +228,7 @@ class Supervisor:
                 service = watch.service
                 if service.is_ready():
                     watch.was_ready = True
-                    self.say(service.name, "ready", details[service.name])
+                    self.say(service.name, "ready", self.details[service.name])
                 elif service.poll() is not None or time.monotonic() > deadline:
                     state = "ended" if service.poll() is not None else f"was not ready in {READY_SECONDS:.0f} s"
                     raise StartFailed(f"{service.name} {state}:\n{service.last_words()}")
@@ -278,6 +289,7 @@ class Supervisor:
         for service in reversed(embedded):
             service.end(DRAIN_SECONDS)
         (self.data_dir / "run" / "children.json").unlink(missing_ok=True)
+        self.address_file.unlink(missing_ok=True)
         if self.watches:
             self.say("jevons", "stopped")
 
@@ -285,17 +297,20 @@ class Supervisor:
         if self.stopping:
             raise Stopped
 
-    def _environment(self) -> dict[str, str]:
+    def _addresses(self) -> dict[str, str]:
         assert self.database_url is not None
         assert self.redis_url is not None
+        return {"JEVONS_DATABASE_URL": self.database_url, "JEVONS_REDIS_URL": self.redis_url}
+
+    def _environment(self) -> dict[str, str]:
         return {
             **os.environ,
-            "JEVONS_DATABASE_URL": self.database_url,
-            "JEVONS_REDIS_URL": self.redis_url,
+            "JEVONS_ADDRESS_FILE": str(self.address_file),
             "JEVONS_DATA_DIR": str(self.data_dir),
             "JEVONS_HOST": self.settings.host,
             "JEVONS_PORT": str(self.settings.port),
             "JEVONS_GRPC_PORT": str(self.settings.grpc_port),
+            "JEVONS_API_PROCESSES": str(self.settings.api_processes),
         }
 
     def _runtime(self) -> Runtime:

@@ -6,7 +6,7 @@ import orjson
 from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app import migrate, wiring
+from app import wiring
 from app.auth import Principal, viewer
 
 router = APIRouter(tags=["operations"])
@@ -20,6 +20,8 @@ async def live() -> dict[str, str]:
 
 def readiness() -> dict[str, str]:
     """Each part and `ok`, or what is wrong with it."""
+    from app import migrate  # Alembic is slow to import; the first question may wait for it, the start need not.
+
     found: dict[str, str] = {}
     parts = wiring.current()
     try:

@@ -6,7 +6,6 @@ import polars as pl
 from sqlalchemy import Connection
 
 from models.costs.rating import rate_calls
-from models.prices.genai import release, shipped_rates
 from models.prices.skus import with_price_keys
 from models.store.call_frame import to_rate
 from models.store.ledger import Recorded, charge_frame, record_charges
@@ -18,6 +17,8 @@ log = logging.getLogger(__name__)
 
 def install_shipped_book(connection: Connection) -> int:
     """Record the price list that comes with this release, where it is not the one in force; returns the book's id."""
+    from models.prices.genai import release, shipped_rates  # The list is slow to import and needed once.
+
     return record_book(connection, None, SHIPPED, shipped_rates(), release())
 
 

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
-from genai_prices.data import providers
-from genai_prices.data_snapshot import DataSnapshot
+
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
 
 
 class PriceKey(NamedTuple):
@@ -132,11 +133,15 @@ def _spellings(model: str) -> Iterator[str]:
 
 
 @cache
-def _snapshot() -> DataSnapshot:
+def _snapshot() -> "DataSnapshot":
+    # The list is slow to import, and most processes answer without it.
+    from genai_prices.data import providers
+    from genai_prices.data_snapshot import DataSnapshot
+
     # A snapshot of its own: a process that calls UpdatePrices must not change what we answer.
     return DataSnapshot(providers=providers, from_auto_update=False)
 
 
 @cache
 def _provider_ids() -> frozenset[str]:
-    return frozenset(provider.id for provider in providers)
+    return frozenset(provider.id for provider in _snapshot().providers)
