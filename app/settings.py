@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=4318, description="HTTP: collector, API and UI.")
     grpc_port: int = Field(default=4317, description="OTLP over gRPC.")
+    api_processes: int = Field(
+        default=1, ge=1, description="Processes that share the HTTP port; more than one needs SO_REUSEPORT (Linux)."
+    )
     workers: int = Field(default=1, ge=1, description="Celery worker processes.")
     auth: Literal["auto", "required", "off"] = Field(
         default="auto", description="auto: open on loopback, required elsewhere; required: keys and logins; off: open."
