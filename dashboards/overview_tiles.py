@@ -11,6 +11,7 @@ from dash.development.base_component import Component
 from dashboards import data, parts
 from dashboards import format as fmt
 from dashboards.period import Period
+from dashboards.plan import budget_tile, forecast_tile
 from dashboards.view import View
 from models.core.queries import CostRow
 
@@ -30,7 +31,6 @@ def tiles(view: View, totals: CostRow, before: CostRow | None, run: "RunRate") -
         if earlier
         else (f"no spend in {view.compare.label()}" if view.compare else view.period.label())
     )
-    savings = totals.cache_savings
     return html.Div(
         [
             parts.tile(
@@ -55,16 +55,25 @@ def tiles(view: View, totals: CostRow, before: CostRow | None, run: "RunRate") -
                 else f"{run.period.label()}",
                 title=f"{fmt.money_exact(run.spend)} in {run.period.label()}",
             ),
-            parts.tile(
-                "Saved by cache",
-                fmt.money_short(savings),
-                note=_savings_note(spend, savings),
-                title=f"{fmt.money_exact(savings)}: the same tokens at the uncached rate, less what they cost",
-            ),
+            *_outlook(view, spend, totals.cache_savings),
             _coverage(view, totals),
         ],
-        className="tiles",
+        className="tiles five" if view.is_open else "tiles",
     )
+
+
+def _outlook(view: View, spend: Decimal | None, savings: Decimal | None) -> list[Component]:
+    """Where the running month goes and how much of its budget is used; what the cache saved where neither is asked."""
+    saved = parts.tile(
+        "Saved by cache",
+        fmt.money_short(savings),
+        note=_savings_note(spend, savings),
+        title=f"{fmt.money_exact(savings)}: the same tokens at the uncached rate, less what they cost",
+        href=view.href("/cache"),
+    )
+    if not view.is_open:
+        return [saved]
+    return [parts.safely("Forecast", view, lambda: forecast_tile(view)), budget_tile(view) or saved]
 
 
 def _savings_note(spend: Decimal | None, savings: Decimal | None) -> str:

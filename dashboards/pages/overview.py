@@ -16,6 +16,7 @@ from dashboards.downloads import costs_href
 from dashboards.identity import colour, places
 from dashboards.movers import NAMELESS, movers
 from dashboards.overview_tiles import RunRate, known, run_rate, tiles
+from dashboards.plan import alerts_card
 from dashboards.period import Period, month_of
 from dashboards.theme import GREY
 from dashboards.view import View, parse_filter
@@ -51,8 +52,11 @@ def build(view: View) -> Component:
             _quality(view, answer.totals),
             parts.safely("Tiles", view, lambda: tiles(view, answer.totals, before, run)),
             html.Div(
-                parts.safely(title, view, lambda: _over_time(view, title, dimension, groups, answer, run)),
-                className="grid",
+                [
+                    parts.safely(title, view, lambda: _over_time(view, title, dimension, groups, answer, run)),
+                    parts.safely("Open alerts", view, lambda: alerts_card(view)),
+                ],
+                className="with-side",
             ),
             html.Div(
                 [
