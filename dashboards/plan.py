@@ -61,14 +61,13 @@ def budget_tile(view: View) -> Component | None:
     gone = (view.now - one.start) / (one.end - one.start)
     expected = None if one.forecast is None else one.forecast * 100 / one.budget.amount
     note = f"of {fmt.money_short(one.budget.amount)}; {one.budget.period} {gone:.1%} gone".replace("%", f"{fmt.NBSP}%")
-    shown = parts.tile(
+    return parts.tile(
         f"Budget burn, {one.budget.name}",
         f"{one.percent:.1f}{fmt.NBSP}%",
         note=[note, meters.burn_track(one.percent, expected, one.will_exceed)],
         title=f"{fmt.money_exact(one.spent)} of {fmt.money_exact(one.budget.amount)}",
         href=view.href("/budgets", budget=str(one.budget.id)),
     )
-    return shown
 
 
 def open_alerts(view: View) -> list[Incident]:

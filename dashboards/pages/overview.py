@@ -16,8 +16,8 @@ from dashboards.downloads import costs_href
 from dashboards.identity import colour, places
 from dashboards.movers import NAMELESS, movers
 from dashboards.overview_tiles import RunRate, known, run_rate, tiles
-from dashboards.plan import alerts_card
 from dashboards.period import Period, month_of
+from dashboards.plan import alerts_card
 from dashboards.theme import GREY
 from dashboards.view import View, parse_filter
 from models.core.queries import CostRow, Costs
