@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -63,9 +64,12 @@ def focus_csv_bytes(
     """A FOCUS CSV in pieces; the same ledger gives the same bytes."""
     counts = counted if counted is not None else Exported()
     header = focus_csv(pl.DataFrame(schema=FOCUS))
+    days = focus_days(reader, projects, month, counts)
+    # The first day is read before anything is handed out: what fails, fails before an answer has begun.
+    first = next(days, None)
     counts.digest.update(header)
     yield header
-    for rows in focus_days(reader, projects, month, counts):
+    for rows in chain([] if first is None else [first], days):
         piece = focus_csv(rows)[len(header) :]
         counts.digest.update(piece)
         if piece:

@@ -1,5 +1,6 @@
 """`/api/v1/statements` and `/api/v1/exports`: what finance takes away, as JSON and files."""
 
+from itertools import chain
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -45,7 +46,10 @@ def focus(who: Reads, named: Named, period: Month, format: Literal["csv", "parqu
         body = exporting.focus_parquet_file(reader, ids, month)
         return Response(body, media_type="application/vnd.apache.parquet", headers=_file(f"focus-{period}.parquet"))
     pieces = exporting.focus_csv_bytes(reader, ids, month)
-    return StreamingResponse(pieces, media_type="text/csv; charset=utf-8", headers=_file(f"focus-{period}.csv"))
+    header = next(pieces)
+    return StreamingResponse(
+        chain([header], pieces), media_type="text/csv; charset=utf-8", headers=_file(f"focus-{period}.csv")
+    )
 
 
 @router.get("/exports/journal")

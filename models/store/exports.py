@@ -18,7 +18,7 @@ _FACTS = (
 _TOKENS = """
 SELECT CASE WHEN c.charge_class = 'correction' THEN 'correction' ELSE 'tokens' END AS kind,
        (coalesce(c.usage_at, c.end_at) AT TIME ZONE 'UTC')::date AS day,
-       coalesce(a.provider, 'unknown') || ':default' AS account_id, p.name AS project,
+       coalesce(a.provider, 'unknown') || ':' || 'default' AS account_id, p.name AS project,
        a.team, a.cost_center, a.environment, a.agent, coalesce(a.provider, 'unknown') AS provider,
        coalesce(a.model, 'unknown') AS model, r.tier, r.region, line.bucket, r.context_from,
        NULL::text AS capacity_id, line.quantity,
