@@ -7,6 +7,7 @@ from typing import Protocol
 import polars as pl
 
 from models.core.payers import Statement
+from models.core.quality import Quality
 from models.core.queries import CallPage, CallQuery, CostQuery, Costs, Project, Status, TraceTree
 from models.costs.cache_report import CacheReport
 
@@ -32,6 +33,10 @@ class Reader(Protocol):
 
     def cache(self, query: CostQuery) -> CacheReport:
         """Cache figures by agent and model."""
+        ...
+
+    def quality(self, projects: Sequence[int], start: datetime, end: datetime) -> Quality:
+        """How far the figures of a period can be trusted, with examples and what to change."""
         ...
 
     def trace(self, project_id: int, trace_id: bytes) -> TraceTree | None:

@@ -10,6 +10,7 @@ import polars as pl
 from sqlalchemy import Connection, Engine, text
 
 from models.core.payers import Statement
+from models.core.quality import Quality
 from models.core.queries import CallPage, CallQuery, CostQuery, Costs, Project, Status, TraceTree
 from models.costs.cache_report import CacheReport
 from models.store.backlog import freshness
@@ -18,6 +19,7 @@ from models.store.call_pages import answer_calls
 from models.store.costs import answer_costs
 from models.store.exports import daily_sums
 from models.store.projects import list_projects
+from models.store.quality import answer_quality
 from models.store.statements import statement
 from models.store.telemetry import span_counts
 from models.store.trees import costly_traces, trace_tree
@@ -91,6 +93,11 @@ class StoreReader:
         """Cache figures by agent and model."""
         with self._snapshot() as connection:
             return answer_cache(connection, query)
+
+    def quality(self, projects: Sequence[int], start: datetime, end: datetime) -> Quality:
+        """How far the figures of a period can be trusted, with examples and what to change."""
+        with self._snapshot() as connection:
+            return answer_quality(connection, projects, start, end)
 
     def trace(self, project_id: int, trace_id: bytes) -> TraceTree | None:
         """The span tree of one trace, or None."""

@@ -1,0 +1,88 @@
+"""What a finding of data quality means and what to change, in words; by kind, then by instrumentation."""
+
+from models.core.quality import FindingKind
+
+ADVICE: dict[FindingKind, tuple[str, str]] = {
+    FindingKind.ABSENT: (
+        "{count} calls carry no token counts, so they cost nothing in any total",
+        "Turn on usage in streams, or instrument the client library too.",
+    ),
+    FindingKind.PARTIAL: (
+        "{count} calls tell only part of their usage, such as the input of a stream that the client left",
+        "Read streams to their end where the answer is needed; an aborted one is billed for what was generated.",
+    ),
+    FindingKind.ESTIMATED: (
+        "{count} calls carry counts that this instrumentation is known to get wrong",
+        "Keep the provider SDK's own spans, or use a release that copies the final usage.",
+    ),
+    FindingKind.AMBIGUOUS: (
+        "{count} calls do not say whether their input contains cached tokens; they are read as if it did",
+        "Use an instrumentation of docs/instrumentation.md, or send the provider's object as gen_ai.usage.raw.",
+    ),
+    FindingKind.DISAGREEMENT: (
+        "{count} calls are described more than once with different counts; the most trusted one is used",
+        "Instrument one layer, or update the older of the two packages.",
+    ),
+    FindingKind.MATCHED: (
+        "{count} calls were tied to their second description by equal counts, model and time, as no id is shared",
+        "Nothing is counted twice. A response id on the spans would make the tie certain.",
+    ),
+    FindingKind.DUPLICATE: (
+        "{count} spans describe a call that another span describes too; each call counts once",
+        "",
+    ),
+    FindingKind.ROLLUP: ("{count} spans repeat what the calls below them used; they count nothing", ""),
+    FindingKind.REJECTED: (
+        "{count} records could not be read",
+        "Correct the sender: the position names the record, the reason the field. The rest of each body was taken.",
+    ),
+    FindingKind.LATE: (
+        "{count} spans came more than an hour after they had ended; figures of their time changed afterwards",
+        "Nothing for imports and recordings. Otherwise shorten the exporter's schedule, or check the sender's clock.",
+    ),
+    FindingKind.NO_AGENT: (
+        "{count} calls name no agent",
+        "Set gen_ai.agent.name on an invoke_agent span around an agent's calls.",
+    ),
+    FindingKind.NO_TEAM: (
+        "{count} calls name no team",
+        "Set team.id in OTEL_RESOURCE_ATTRIBUTES of the process, or write an ownership rule.",
+    ),
+}
+"""Kind → what was found (with `{count}`) and what to change in general."""
+
+_BY_SCOPE: dict[tuple[FindingKind, str], str] = {
+    (FindingKind.ABSENT, "openinference.instrumentation.openai"): (
+        'Ask for usage in streams: stream_options={"include_usage": true}.'
+    ),
+    (FindingKind.ABSENT, "opentelemetry.instrumentation.openai"): (
+        'Ask for usage in streams: stream_options={"include_usage": true}.'
+    ),
+    (FindingKind.ABSENT, "@arizeai/openinference-instrumentation-openai"): (
+        "This package drops the usage of streams even when it is sent: use the OpenTelemetry or Vercel spans instead."
+    ),
+    (FindingKind.ABSENT, "openlit"): (
+        "OpenLIT invents counts where a stream has no usage; they are not taken. Update to 1.45 and ask for usage."
+    ),
+    (FindingKind.ABSENT, "autogen"): "AutoGen's own spans carry no counts: add an OpenAI instrumentation.",
+    (FindingKind.ABSENT, "openinference.instrumentation.dspy"): (
+        "DSPy's spans carry no counts: add openinference-instrumentation-litellm or -openai."
+    ),
+    (FindingKind.ESTIMATED, "opentelemetry.instrumentation.anthropic"): (
+        "Its streams count message_start's output again: leave the Anthropic SDK's own spans on."
+    ),
+    (FindingKind.NO_AGENT, "opentelemetry.instrumentation.openai_agents"): (
+        "Chat spans name a constant: keep the invoke_agent spans above them in the same exporter."
+    ),
+}
+"""Kind and beginning of a scope's name → advice that fits it better."""
+
+
+def advice_for(kind: FindingKind, instrumentation: str, count: int) -> tuple[str, str]:
+    """What was found and what to change, for one instrumentation (`scope@version`)."""
+    said, general = ADVICE[kind]
+    fitting = [
+        (scope, words) for (of, scope), words in _BY_SCOPE.items() if of is kind and instrumentation.startswith(scope)
+    ]
+    advice = max(fitting, key=lambda pair: len(pair[0]))[1] if fitting else general
+    return said.format(count=f"{count:,}"), advice
