@@ -39,7 +39,7 @@ def month_bounds(month: date) -> tuple[datetime, datetime]:
 
 
 def checks_of(connection: Connection, project_id: int, month: date, at: datetime) -> list[Check]:
-    """The checklist of a month, worst first within its fixed order kept: over, pending, unpriced, owners, ledger."""
+    """The checklist of a month, in a fixed order. The month itself is one; so are its queues, prices and owners."""
     start, end = month_bounds(month)
     scope = {"project_id": project_id, "month": month, "start": start, "end": end}
     waiting = freshness(connection, [project_id])
@@ -53,8 +53,7 @@ def checks_of(connection: Connection, project_id: int, month: date, at: datetime
     ).scalar_one()
     sums = connection.execute(
         text(
-            "SELECT coalesce(sum(effective_cost), 0) AS cost, coalesce(sum(unpriced_calls), 0) AS unpriced_calls, "
-            "coalesce(sum(unpriced_tokens), 0) AS unpriced_tokens, coalesce(sum(effective_cost) "
+            "SELECT coalesce(sum(effective_cost), 0) AS cost, coalesce(sum(effective_cost) "
             "FILTER (WHERE a.team IS NULL AND a.cost_center IS NULL), 0) AS unallocated "
             "FROM rollup_calls r JOIN attributions a USING (project_id, attribution_id) "
             "WHERE r.project_id = :project_id AND r.grain = 'day' AND period_start >= :start AND period_start < :end"
@@ -65,13 +64,16 @@ def checks_of(connection: Connection, project_id: int, month: date, at: datetime
         text(
             "SELECT coalesce(sum(effective_cost), 0) AS cost, "
             "count(*) FILTER (WHERE charge_class = 'correction') AS corrections, "
+            "count(*) FILTER (WHERE price_status = 'unpriced' AND unpriced_tokens > 0) AS unpriced, "
+            "coalesce(sum(unpriced_tokens), 0) AS unpriced_tokens, "
+            "count(*) FILTER (WHERE price_status = 'unpriced' AND unpriced_tokens = 0) AS unused, "
             "coalesce(sum(effective_cost) FILTER (WHERE charge_class = 'correction'), 0) AS corrected FROM charges "
             "WHERE project_id = :project_id AND month = :month AND superseded_at IS NULL"
         ),
         scope,
     ).one()
     checks = [_over(end, at), _pending(pending), _capacity(hours)]
-    checks += [_unpriced(int(sums.unpriced_calls), int(sums.unpriced_tokens))]
+    checks += [_unpriced(ledger.unpriced, int(ledger.unpriced_tokens)), _usage(ledger.unused)]
     checks += [_unallocated(sums.unallocated, sums.cost), _late(ledger.corrections, ledger.corrected)]
     checks.append(_ties(ledger.cost - sums.cost))
     return checks + _snapshot(connection, project_id, month)
@@ -99,11 +101,18 @@ def _capacity(hours: int) -> Check:
 
 
 def _unpriced(calls: int, tokens: int) -> Check:
-    if calls <= 0:
+    if not calls:
         return Check("unpriced", OK, "0", "every call has a price")
     what = f"{calls} calls ({tokens} tokens) have no price; their cost is unknown, not zero"
     todo = "Set the missing prices (`jevons prices set`), then `jevons reprice` the month."
     return Check("unpriced", FAIL, str(calls), what, todo)
+
+
+def _usage(calls: int) -> Check:
+    if not calls:
+        return Check("usage_absent", OK, "0", "every call reports its usage")
+    what = f"{calls} calls report no usage at all, such as requests that the provider refused; their cost is unknown"
+    return Check("usage_absent", WARN, str(calls), what, "`jevons lint` says what an instrumentation lacks.")
 
 
 def _unallocated(cost: Decimal, whole: Decimal) -> Check:

@@ -253,6 +253,7 @@ def test_periods_have_a_state_a_checklist_and_a_reason_to_reopen(
         "spans_pending": "ok",
         "capacity_pending": "ok",
         "unpriced": "ok",
+        "usage_absent": "ok",
         "unallocated": "warn",
         "corrections": "ok",
         "ledger_ties": "ok",
