@@ -4,6 +4,7 @@ import importlib
 import json
 import logging
 import os
+import socket
 import pkgutil
 import sys
 import time
@@ -85,11 +86,25 @@ def grpc() -> None:
     serve()
 
 
+def record_shipped_prices() -> None:
+    """Take up the price list of this release. Where it cannot be, the worker prices by the list there is."""
+    from app import wiring
+    from app.tasks.pricing import install_shipped_book
+
+    try:
+        with wiring.transaction() as connection:
+            install_shipped_book(connection)
+    except Exception:
+        logging.getLogger(__name__).exception("the price list of this release could not be recorded")
+
+
 def worker() -> None:
     """One Celery worker, until SIGTERM and the end of the task in hand."""
     from celery.signals import worker_ready
 
     from app.worker import run_worker
+
+    record_shipped_prices()
 
     def on_ready(**_: object) -> None:
         announce()
