@@ -14,7 +14,18 @@ from fastapi import FastAPI
 from dashboards import acts, cache_downloads, control_downloads, curve_downloads, downloads, hardware_downloads, shell
 from dashboards.desk import Desk, use_desk
 from dashboards.fleet import Fleet, use_fleet
-from dashboards.pages import agents, budgets, cache, calls, hardware, not_found_404, overview, spend_curves, trace
+from dashboards.pages import (
+    agents,
+    budgets,
+    cache,
+    calls,
+    hardware,
+    not_found_404,
+    overview,
+    quality,
+    spend_curves,
+    trace,
+)
 from dashboards.reader import Reader, use_reader
 from dashboards.theme import css_variables
 
@@ -44,7 +55,7 @@ _INDEX = """<!DOCTYPE html>
   </body>
 </html>"""
 
-PAGES = (overview, spend_curves, agents, trace, calls, cache, budgets, hardware, not_found_404)
+PAGES = (overview, spend_curves, agents, trace, calls, cache, budgets, hardware, quality, not_found_404)
 
 
 def mount(

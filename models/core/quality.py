@@ -59,7 +59,7 @@ class Finding:
     count: int
     examples: Sequence[Example]
     said: str
-    """What was found, with its figures."""
+    """What was found."""
     advice: str
     """What to change; empty where nothing need be."""
     is_problem: bool = True

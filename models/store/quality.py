@@ -161,7 +161,7 @@ def _spans(connection: Connection, asked: Mapping[str, Any]) -> tuple[dict[str, 
 
 def _doubts(connection: Connection, asked: Mapping[str, Any]) -> list[Finding]:
     parts = " UNION ALL ".join(
-        f"SELECT '{doubt.kind.value}' AS kind, instrumentation, count(*) AS count, {_examples('recent')} AS examples "
+        f"SELECT '{doubt.kind.value}' AS kind, instrumentation, count(*) AS found, {_examples('recent')} AS examples "
         f"FROM recent WHERE {doubt.condition} GROUP BY instrumentation"
         for doubt in _DOUBTS
     )
@@ -170,7 +170,7 @@ def _doubts(connection: Connection, asked: Mapping[str, Any]) -> list[Finding]:
         _finding(
             FindingKind(row.kind),
             row.instrumentation,
-            row.count,
+            row.found,
             row.examples,
             problem=row.kind != FindingKind.MATCHED.value,
         )
@@ -185,18 +185,18 @@ def _suppressed(connection: Connection, asked: Mapping[str, Any]) -> list[Findin
             "WHERE s.project_id = ANY(:projects) AND EXISTS (SELECT FROM trace_days d "
             "WHERE d.project_id = s.project_id AND d.trace_id = s.trace_id "
             "AND d.day >= :first_day AND d.day <= :last_day) LIMIT :most) "
-            f"SELECT why, count(*) AS count, {_examples('gone')} AS examples FROM gone GROUP BY why"
+            f"SELECT why, count(*) AS found, {_examples('gone')} AS examples FROM gone GROUP BY why"
         ),
         asked,
     ).all()
     kinds = {"duplicate": FindingKind.DUPLICATE, "rollup": FindingKind.ROLLUP}
-    return [_finding(kinds[row.why], "all", row.count, row.examples, problem=False) for row in rows if row.why in kinds]
+    return [_finding(kinds[row.why], "all", row.found, row.examples, problem=False) for row in rows if row.why in kinds]
 
 
 def _rejected(connection: Connection, asked: Mapping[str, Any]) -> list[Finding]:
     rows = connection.execute(
         text(
-            "SELECT reason, count(*) AS count, min(position) AS position, "
+            "SELECT reason, count(*) AS found, min(position) AS position, "
             f"{_examples('rejections', 'trace_id IS NOT NULL AND span_id IS NOT NULL')} AS examples FROM rejections "
             "WHERE project_id = ANY(:projects) AND received_at >= :start AND received_at < :end "
             "GROUP BY reason ORDER BY count(*) DESC LIMIT 50"
@@ -207,7 +207,7 @@ def _rejected(connection: Connection, asked: Mapping[str, Any]) -> list[Finding]
         Finding(
             kind=FindingKind.REJECTED,
             what=row.position,
-            count=row.count,
+            count=row.found,
             examples=_read(row.examples),
             said=row.reason,
             advice=ADVICE[FindingKind.REJECTED][1],
@@ -230,7 +230,7 @@ def _read(ids: Iterable[str] | None) -> list[Example]:
 def _finding(
     kind: FindingKind, instrumentation: str, count: int, examples: Iterable[str] | None, *, problem: bool
 ) -> Finding:
-    said, advice = advice_for(kind, instrumentation, count)
+    said, advice = advice_for(kind, instrumentation)
     return Finding(
         kind=kind,
         what=instrumentation,
@@ -273,7 +273,7 @@ def _unmetered(connection: Connection, asked: Mapping[str, Any]) -> Sequence[Any
 
 def _peers(row: Any) -> Peers:
     low, middle, high = row.tokens
-    costs = row.costs
-    priced = costs is not None and all(cost is not None for cost in costs)
-    cost = (Decimal(costs[0]), Decimal(costs[1]), Decimal(costs[2])) if priced else None
+    costs: Sequence[Decimal | None] = row.costs or ()
+    known = [cost for cost in costs if cost is not None]
+    cost = (known[0], known[1], known[2]) if len(known) == 3 else None
     return Peers(calls=row.calls, tokens=(int(low), int(middle), int(high)), cost=cost)

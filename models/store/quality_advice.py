@@ -4,52 +4,52 @@ from models.core.quality import FindingKind
 
 ADVICE: dict[FindingKind, tuple[str, str]] = {
     FindingKind.ABSENT: (
-        "{count} calls carry no token counts, so they cost nothing in any total",
+        "no token counts, so these calls cost nothing in any total",
         "Turn on usage in streams, or instrument the client library too.",
     ),
     FindingKind.PARTIAL: (
-        "{count} calls tell only part of their usage, such as the input of a stream that the client left",
+        "only part of the usage is told, such as the input of a stream that the client left",
         "Read streams to their end where the answer is needed; an aborted one is billed for what was generated.",
     ),
     FindingKind.ESTIMATED: (
-        "{count} calls carry counts that this instrumentation is known to get wrong",
+        "this instrumentation is known to get these counts wrong",
         "Keep the provider SDK's own spans, or use a release that copies the final usage.",
     ),
     FindingKind.AMBIGUOUS: (
-        "{count} calls do not say whether their input contains cached tokens; they are read as if it did",
+        "nothing says whether the input contains cached tokens; it is read as if it did",
         "Use an instrumentation of docs/instrumentation.md, or send the provider's object as gen_ai.usage.raw.",
     ),
     FindingKind.DISAGREEMENT: (
-        "{count} calls are described more than once with different counts; the most trusted one is used",
+        "described more than once with different counts; the most trusted one is used",
         "Instrument one layer, or update the older of the two packages.",
     ),
     FindingKind.MATCHED: (
-        "{count} calls were tied to their second description by equal counts, model and time, as no id is shared",
+        "tied to a second description by equal counts, model and time, as no id is shared",
         "Nothing is counted twice. A response id on the spans would make the tie certain.",
     ),
     FindingKind.DUPLICATE: (
-        "{count} spans describe a call that another span describes too; each call counts once",
+        "spans of a call that another span describes too; each call counts once",
         "",
     ),
-    FindingKind.ROLLUP: ("{count} spans repeat what the calls below them used; they count nothing", ""),
+    FindingKind.ROLLUP: ("spans that repeat what the calls below them used; they count nothing", ""),
     FindingKind.REJECTED: (
-        "{count} records could not be read",
+        "records that could not be read",
         "Correct the sender: the position names the record, the reason the field. The rest of each body was taken.",
     ),
     FindingKind.LATE: (
-        "{count} spans came more than an hour after they had ended; figures of their time changed afterwards",
+        "spans that came more than an hour after they had ended; figures of their time changed afterwards",
         "Nothing for imports and recordings. Otherwise shorten the exporter's schedule, or check the sender's clock.",
     ),
     FindingKind.NO_AGENT: (
-        "{count} calls name no agent",
+        "calls that name no agent",
         "Set gen_ai.agent.name on an invoke_agent span around an agent's calls.",
     ),
     FindingKind.NO_TEAM: (
-        "{count} calls name no team",
+        "calls that name no team",
         "Set team.id in OTEL_RESOURCE_ATTRIBUTES of the process, or write an ownership rule.",
     ),
 }
-"""Kind → what was found (with `{count}`) and what to change in general."""
+"""Kind → what was found and what to change in general."""
 
 _BY_SCOPE: dict[tuple[FindingKind, str], str] = {
     (FindingKind.ABSENT, "openinference.instrumentation.openai"): (
@@ -78,11 +78,11 @@ _BY_SCOPE: dict[tuple[FindingKind, str], str] = {
 """Kind and beginning of a scope's name → advice that fits it better."""
 
 
-def advice_for(kind: FindingKind, instrumentation: str, count: int) -> tuple[str, str]:
+def advice_for(kind: FindingKind, instrumentation: str) -> tuple[str, str]:
     """What was found and what to change, for one instrumentation (`scope@version`)."""
     said, general = ADVICE[kind]
     fitting = [
         (scope, words) for (of, scope), words in _BY_SCOPE.items() if of is kind and instrumentation.startswith(scope)
     ]
     advice = max(fitting, key=lambda pair: len(pair[0]))[1] if fitting else general
-    return said.format(count=f"{count:,}"), advice
+    return said, advice

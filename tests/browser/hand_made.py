@@ -12,6 +12,7 @@ from typing import Any
 
 from models.core.errors import BadInput
 from models.core.money import exact_cost, plain
+from models.core.quality import Coverage, Example, Finding, FindingKind, Quality, Unmetered
 from models.core.queries import CallPage, CallQuery, CostQuery, CostRow, Costs, Project, SpanNode, Status, TraceTree
 from models.core.time import rfc3339
 from models.core.vocabulary import BUCKETS, CostBasis, Granularity
@@ -200,6 +201,60 @@ def summed(
     )
 
 
+def quality_of(calls: Sequence[Made], start: datetime, end: datetime) -> Quality:
+    """All calls in full but one, which tells no usage; its like are the others of its model."""
+    if not calls:
+        return Quality(start=start, end=end, calls=0, is_all=True, coverage=(), findings=(), unmetered=())
+    seen = Example(calls[0].call["trace_id"], calls[0].call["span_id"])
+    scope = "openinference.instrumentation.openai@0.1.66"
+    coverage = Coverage(
+        instrumentation=scope,
+        spans=3 * len(calls),
+        calls=len(calls),
+        reported=len(calls) - 1,
+        partial=0,
+        estimated=0,
+        absent=1,
+        refused=0,
+        ambiguous=0,
+        without_agent=0,
+    )
+    absent = Finding(
+        kind=FindingKind.ABSENT,
+        what=scope,
+        count=1,
+        examples=(seen,),
+        said="1 call carries no token counts",
+        advice="Ask for usage in streams.",
+    )
+    left_out = Finding(
+        kind=FindingKind.ROLLUP, what="all", count=7, examples=(), said="7 spans", advice="", is_problem=False
+    )
+    estimate = Unmetered(
+        agent="planner",
+        model="gpt-5",
+        calls=1,
+        peers=12,
+        basis="agent and model",
+        tokens=91_962,
+        tokens_low=1_850,
+        tokens_high=184_000,
+        cost=Decimal("0.0456"),
+        cost_low=Decimal("0.0012"),
+        cost_high=Decimal("0.091"),
+        examples=(seen,),
+    )
+    return Quality(
+        start=start,
+        end=end,
+        calls=len(calls),
+        is_all=True,
+        coverage=(coverage,),
+        findings=(absent, left_out),
+        unmetered=(estimate,),
+    )
+
+
 class HandMadeReader:
     """Answers from a list of calls, as the store does from its tables."""
 
@@ -273,6 +328,9 @@ class HandMadeReader:
             calls=[call.call for call in chosen[first : first + query.limit]],
             next_cursor=str(first + query.limit) if more else None,
         )
+
+    def quality(self, projects: Sequence[int], start: datetime, end: datetime) -> Quality:
+        return quality_of(self._of(CallQuery(projects=tuple(projects), start=start, end=end)), start, end)
 
     def trace(self, project_id: int, trace_id: bytes) -> TraceTree | None:
         chosen = [call for call in self.made if call.call["trace_id"] == trace_id.hex()]
