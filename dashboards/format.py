@@ -90,6 +90,12 @@ def percent(share: Decimal | None, digits: int = 1) -> str:
     return f"{MINUS if hundredths < 0 else ''}{abs(hundredths):,.{digits}f}{NBSP}%"
 
 
+def share(part: Decimal | None) -> str:
+    """A share of a whole in a table: `57 %`, `<1 %` for what rounds to nothing and is not."""
+    text = percent(part, 0)
+    return f"<1{NBSP}%" if part and text == f"0{NBSP}%" else text
+
+
 def percent_change(now: Decimal | None, before: Decimal | None, digits: int = 1) -> str:
     """The change in per cent with its sign; unknown where there was nothing before."""
     if now is None or not before:
@@ -122,10 +128,10 @@ def clock(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%H:%M:%S} UTC"
 
 
-def day_and_time(moment: datetime) -> str:
-    """`20 Nov 02:13`; the zone stands in the head of the table."""
+def day_and_time(moment: datetime, with_year: bool = False) -> str:
+    """`20 Nov 02:13`, `20 Nov 2025 02:13`; the zone stands in the head of the table."""
     utc = moment.astimezone(UTC)
-    return f"{utc.day} {utc:%b %H:%M}"
+    return f"{utc.day} {utc:%b %Y %H:%M}" if with_year else f"{utc.day} {utc:%b %H:%M}"
 
 
 def span_of_time(gap: timedelta) -> str:

@@ -63,6 +63,16 @@ def interval(start: float, end: float, colour: str) -> str:
     return f"linear-gradient(90deg, {', '.join(stops)})"
 
 
+def one_row(which: str = "true") -> dict[str, Any]:
+    """The option by which a click selects a row for which the expression holds."""
+    return {
+        "mode": "singleRow",
+        "checkboxes": False,
+        "enableClickSelection": True,
+        "isRowSelectable": {"function": which},
+    }
+
+
 def grid(
     name: str,
     columns: Sequence[dict[str, Any]],
@@ -72,6 +82,7 @@ def grid(
     total: Mapping[str, Any] | None = None,
     row_height: int = ROW,
     most_height: int = 640,
+    selected: str = "",
     **options: Any,
 ) -> html.Div:
     """A table of any length. Short ones are as high as their rows; long ones scroll and draw what is seen."""
@@ -81,6 +92,7 @@ def grid(
         columnDefs=list(columns),
         rowData=list(rows),
         getRowId="params.data.id",
+        selectedRows={"ids": [selected]} if selected else [],
         getRowStyle={
             "styleConditions": [
                 {"condition": "params.data.chosen", "style": {"backgroundColor": "var(--accent-bg)"}},

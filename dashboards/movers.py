@@ -61,7 +61,7 @@ def movers(view: View, dimension: str, title: str) -> Component:
                 parts.change_class(spent(now, name), spent(then, name)),
             )
             if view.compare
-            else parts.number(fmt.percent(share, 0))
+            else parts.number(fmt.share(share))
         )
         shape = _sparkline([over_time.get(name, {}).get(step) for step in steps])
         cost = parts.number(fmt.money(spent(now, name), digits), fmt.money_exact(spent(now, name)))

@@ -22,6 +22,7 @@ Children = Child | Sequence[Child]
 
 LOAD_SAMPLE = "load-sample"
 SAMPLE_SAID = "sample-said"
+COPY_LINK = "copy-link"
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ def csv_link(href: str, name: str = "CSV") -> html.A:
 def copy_link(href: str) -> dmc.CopyButton:
     """Copies the address of the page, which holds everything on it."""
     return dmc.CopyButton(
+        id=COPY_LINK,
         value=href,
         children=[icon("link"), "Copy link"],
         copiedChildren=[icon("check"), "Copied"],

@@ -54,6 +54,11 @@ class Period:
         """As written in a link: `2026-10` or `2026-11-01..2026-11-20`."""
         return f"{self.first:%Y-%m}" if self.is_month else f"{self.first.isoformat()}..{self.last.isoformat()}"
 
+    @property
+    def spans_years(self) -> bool:
+        """Whether a day in it needs its year to be told."""
+        return self.first.year != self.last.year
+
     def label(self, with_year: bool = True) -> str:
         """As named on the page: `1–20 Nov 2026`, `Oct 2026`, `28 Oct – 3 Nov 2026`."""
         year = f" {self.last.year}" if with_year or self.first.year != self.last.year else ""

@@ -119,11 +119,15 @@ def _book(charge: Mapping[str, Any]) -> str:
 
 def _read(call: Mapping[str, Any]) -> Component:
     rows: list[html.Tr] = []
+    # An attribute behind several buckets is told for those it filled.
+    filled = {bucket for bucket, count in call["tokens"].items() if count}
+    read = {str(of.get("attribute")) for bucket, of in (call.get("provenance") or {}).items() if bucket in filled}
     for bucket, count in call["tokens"].items():
         source = (call.get("provenance") or {}).get(bucket)
-        if source is None and not count:
-            continue
         attribute = str((source or {}).get("attribute", "derived"))
+        if not count and (source is None or attribute in read):
+            continue
+        read.add(attribute)
         span = (source or {}).get("span_id")
         elsewhere = bool(span) and span != call["span_id"]
         shown = f"{attribute} (span {str(span)[:8]})" if elsewhere else attribute

@@ -68,13 +68,12 @@ def _sentence(view: View, roots: Sequence[Agent], nameless: CostRow | None, tota
         )
     ]
     inner = max(
-        (agent for root in roots for agent in root.below() if agent.depth),
+        (agent for agent in first.below() if agent.depth),
         key=lambda agent: agent.inclusive or Decimal(0),
         default=None,
     )
     if inner is not None:
-        words += [f"; {inner.name} under it is " if inner.path.startswith(f"{first.path}/") else f"; {inner.name} is "]
-        words += [parts.strong(fmt.money_short(inner.inclusive), inner.inclusive)]
+        words += [f"; {inner.name} under it is ", parts.strong(fmt.money_short(inner.inclusive), inner.inclusive)]
     words.append(".")
     lost = nameless.cost(view.basis) if nameless is not None else None
     if lost:

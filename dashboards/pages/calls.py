@@ -9,7 +9,7 @@ from dash import Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
 
-from dashboards import data, grids, parts, shell
+from dashboards import data, grids, parts, selection, shell
 from dashboards import format as fmt
 from dashboards.downloads import calls_href
 from dashboards.proof import DIGITS, charge_cost, proof
@@ -20,7 +20,7 @@ from models.core.vocabulary import INPUT_BUCKETS, OUTPUT_BUCKETS
 
 PATH = "/calls"
 TITLE = "Calls · Jevons"
-GRID = "calls-grid"
+GRID, PROOF = "calls-grid", "calls-proof"
 PAGE = 200
 
 
@@ -40,9 +40,10 @@ def build(view: View) -> Component:
     ]
     chosen = next((call for call in page.calls if call["span_id"] == view.get("span")), None)
     body = parts.safely("Calls", view, lambda: _table(view, page.calls, page.next_cursor, totals))
+    shown = None
     if chosen is not None:
-        side = parts.safely("Model call", view, lambda: proof(view, chosen, view.href(span=None)))
-        body = html.Div([body, side], className="split")
+        shown = parts.safely("Model call", view, lambda: proof(view, chosen, view.href(span=None)))
+    body = html.Div([body, html.Div(shown, id=PROOF)], className="split")
     return html.Div(
         [
             parts.page_header("Calls", sentence, parts.csv_link(calls_href(view)), parts.copy_link(view.href())),
@@ -68,7 +69,7 @@ def _table(view: View, calls: Sequence[Mapping[str, Any]], following: str | None
     only_unpriced = view.get("only") == "unpriced"
     whole = (totals.unpriced_calls if only_unpriced else totals.calls) or 0
     columns = [
-        grids.text_column("ended", "Ended, UTC", minWidth=136, flex=1),
+        grids.text_column("ended", "Ended, UTC", minWidth=170 if view.period.spans_years else 136, flex=1),
         grids.text_column("agent", "Agent", minWidth=110, flex=1.2, tooltipField="path"),
         grids.text_column("model", "Model", minWidth=140, flex=1.5, tooltipField="provider"),
         grids.text_column("state", "Status", minWidth=74, flex=0.7),
@@ -79,6 +80,7 @@ def _table(view: View, calls: Sequence[Mapping[str, Any]], following: str | None
         grids.text_column("trace", "Trace", minWidth=96, flex=0.9, cellClass="link mono", tooltipField="trace_id"),
     ]
     rows = [_row(view, call) for call in calls]
+    selected = next((row["id"] for row in rows if row["chosen"]), "")
     position = "the newest" if not view.get("cursor") else "a later page"
     links = [
         dcc.Link("Newest", href=view.href(cursor=None), className="button") if view.get("cursor") else None,
@@ -100,7 +102,10 @@ def _table(view: View, calls: Sequence[Mapping[str, Any]], following: str | None
                 ],
                 className="chips grid-bar",
             ),
-            grids.grid(GRID, columns, rows, label="Calls", most_height=720),
+            grids.grid(
+                GRID, columns, rows, label="Calls", most_height=720, selected=selected, rowSelection=grids.one_row()
+            ),
+            selection.chosen(PROOF),
             parts.lines([_line(view, row) for row in rows]),
         ],
         className="card flush",
@@ -138,7 +143,7 @@ def _row(view: View, call: Mapping[str, Any]) -> dict[str, Any]:
         "span_id": call["span_id"],
         "chosen": call["span_id"] == view.get("span"),
         "trace_id": call["trace_id"],
-        "ended": f"{fmt.day_and_time(ended)}:{ended:%S}",
+        "ended": f"{fmt.day_and_time(ended, view.period.spans_years)}:{ended:%S}",
         "agent": call.get("agent") or fmt.UNKNOWN,
         "path": call.get("agent_path"),
         "model": call.get("model") or fmt.UNKNOWN,
@@ -152,6 +157,8 @@ def _row(view: View, call: Mapping[str, Any]) -> dict[str, Any]:
 def register(app: Dash) -> None:
     """A click on a row shows the proof of the call beside the table; one on the trace id goes there."""
 
+    selection.register(app, GRID, PROOF)
+
     @app.callback(
         Output(shell.LOCATION, "href", allow_duplicate=True),
         Input(GRID, "cellClicked"),
@@ -159,10 +166,8 @@ def register(app: Dash) -> None:
         prevent_initial_call=True,
     )
     async def clicked(cell: dict[str, Any] | None, href: str) -> str:
-        if not cell:
+        if not cell or cell["colId"] != "trace":
             raise PreventUpdate
         trace, _, span = str(cell["rowId"]).partition(":")
         view = await asyncio.to_thread(shell.current_view, href)
-        if cell["colId"] == "trace":
-            return view.href("/trace", trace=trace, span=span)
-        return view.href(span=span)
+        return view.href("/trace", trace=trace, span=span)

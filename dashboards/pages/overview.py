@@ -111,6 +111,9 @@ def _quality(view: View, totals: CostRow) -> Component | None:
             html.Span(
                 f"{fmt.plural(totals.unpriced_calls, 'call')} with {fmt.tokens(totals.unpriced_tokens)} tokens "
                 "have no price and are in no amount on this page."
+                if totals.unpriced_tokens
+                else f"{fmt.plural(totals.unpriced_calls, 'call')} reported no tokens, most of them failed: "
+                "what they cost is unknown and in no amount on this page."
             ),
             dcc.Link("Which ones", href=view.href("/calls", only="unpriced")),
         ],
@@ -150,7 +153,7 @@ def _over_time(
             [
                 html.Td([parts.swatch(tone(group)), _linked(view, dimension, group)], className="name"),
                 parts.number(fmt.money(group.cost, digits), fmt.money_exact(group.cost)),
-                parts.number(fmt.percent(fmt.share_of(group.cost, total), 0)),
+                parts.number(fmt.share(fmt.share_of(group.cost, total))),
             ]
         )
         for group in groups
@@ -165,7 +168,8 @@ def _over_time(
             className="total",
         )
     )
-    head = [(dimension.capitalize(), False), (view.period.label(False), True), ("Share", True)]
+    spend = "Spend" if view.period.spans_years else view.period.label(False)
+    head = [(dimension.capitalize(), False), (spend, True), ("Share", True)]
     table = parts.table(head, rows, f"Spend by {dimension}")
     note = _unpriced_note(view, dimension, answer)
     choices = [(name, view.href(by=key), key == dimension) for name, key in DIMENSIONS]
@@ -205,15 +209,17 @@ def _unpriced_note(view: View, dimension: str, answer: Costs) -> list[Any] | Non
     names = [row.keys.get(dimension) or NAMELESS[dimension] for row in hidden]
     listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     calls = sum(row.unpriced_calls or 0 for row in hidden)
-    lost = fmt.tokens(sum(row.unpriced_tokens for row in hidden))
+    tokens = sum(row.unpriced_tokens for row in hidden)
+    said = f"{fmt.plural(calls, 'call')}, {fmt.tokens(tokens)} tokens" if tokens else fmt.plural(calls, "call")
+    why = "without a price (—)" if tokens else "that reported no tokens (—)"
     return [
         "Not in the total: ",
         dcc.Link(
-            f"{fmt.plural(calls, 'call')}, {lost} tokens",
+            said,
             href=view.href("/calls", only="unpriced"),
             className="more strong",
         ),
-        f" of {listed} without a price (—).",
+        f" of {listed} {why}.",
     ]
 
 

@@ -118,6 +118,8 @@ class TraceTree:
     calls: int
     effective_cost: Decimal | None
     unpriced_calls: int
+    agents: Sequence[str] = ()
+    """Who called, by name; only where traces are listed."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -64,8 +64,11 @@ def costly_traces(
     """The costliest traces whose calls end in the period, without their spans."""
     rows = connection.execute(
         text(
-            "SELECT t.*, p.name FROM (SELECT origin_id, min(end_at) AS first, max(end_at) AS last, count(*) AS calls, "
-            "sum(effective_cost) AS cost, count(*) FILTER (WHERE price_status = 'unpriced') AS unpriced "
+            "SELECT t.*, p.name, ARRAY(SELECT DISTINCT a.agent FROM attributions a WHERE a.project_id = :project_id "
+            "AND a.attribution_id = ANY(t.attributed) AND a.agent IS NOT NULL ORDER BY 1) AS agents "
+            "FROM (SELECT origin_id, min(end_at) AS first, max(end_at) AS last, count(*) AS calls, "
+            "sum(effective_cost) AS cost, count(*) FILTER (WHERE price_status = 'unpriced') AS unpriced, "
+            "array_agg(DISTINCT attribution_id) AS attributed "
             "FROM charges WHERE project_id = :project_id AND charge_class = 'usage' AND superseded_at IS NULL "
             "AND end_at >= :start AND end_at < :end AND month >= :first_month AND month <= :last_month "
             "GROUP BY origin_id ORDER BY cost DESC NULLS LAST, last DESC LIMIT :limit) t "
@@ -90,6 +93,7 @@ def costly_traces(
             calls=row.calls,
             effective_cost=row.cost,
             unpriced_calls=row.unpriced,
+            agents=row.agents,
         )
         for row in rows
     ]
