@@ -104,15 +104,25 @@ def scenarios(replays: Sequence[Replay], idle: Decimal, scheme: Scheme) -> go.Fi
     most = max(most, (present or Decimal(0)) + idle)
     if present is not None:
         figure.add_vline(x=float(present), line={"color": token["ink-2"], "width": 1, "dash": "3px,3px"})
-    ticks, labels = money_ticks(most)
-    longest = max((len(name) for name in names), default=10)
+    ticks, labels = (each[::2] for each in money_ticks(most))
+    for name in names:
+        # Above its bar: beside it, long names would leave a phone no room for the bars.
+        figure.add_annotation(
+            x=0,
+            y=name,
+            text=name,
+            showarrow=False,
+            xanchor="left",
+            yshift=19,
+            font={"size": 11.5, "color": token["ink-2"]},
+        )
     figure.update_layout(
         template=TEMPLATES[scheme],
         barmode="stack",
-        bargap=0.42,
+        bargap=0.62,
         hovermode="closest",
-        margin={"l": min(7 * longest + 12, 250), "r": 14, "t": 6, "b": 26},
+        margin={"l": 8, "r": 14, "t": 14, "b": 26},
         xaxis={"tickvals": ticks, "ticktext": labels, "showgrid": True, "gridcolor": token["line"], "showline": False},
-        yaxis={"showgrid": False, "type": "category", "dtick": 1},
+        yaxis={"showgrid": False, "type": "category", "showticklabels": False},
     )
     return figure

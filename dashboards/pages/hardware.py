@@ -99,13 +99,22 @@ def _most(share: Decimal | None) -> str:
     return fmt.percent(share, 0)
 
 
+def _share(share: Decimal | None) -> str:
+    """A share that says neither nothing nor all where it is close to one of them."""
+    if share is not None and 0 < share < Decimal("0.0005"):
+        return "<0.1 %"
+    if share is not None and Decimal("0.9995") <= share < 1:
+        return ">99.9 %"
+    return fmt.percent(share, 1)
+
+
 def _use(view: View, chosen: DeploymentUse) -> Component:
     colours = hardware_figures.phase_colours(view.theme)
     title = f"Utilisation of {chosen.name}"
     known = [hour for hour in chosen.hours if hour.chip_seconds]
     if not known:
         return parts.card(title, html.P("No capacity was entered for hours of this period.", className="note"))
-    used = fmt.percent(chosen.utilisation, 1)
+    used = _share(chosen.utilisation)
     figure = hardware_figures.utilisation(known, view.theme)
     return parts.card(
         title,
@@ -140,7 +149,7 @@ def _phases(chosen: DeploymentUse) -> Component:
         row("Read from cache", fmt.tokens(cached), fmt.UNKNOWN, None),
         row("Decode", fmt.tokens(written), _per_million(decode, written), decode),
         row("Used", "", "", used),
-        row("Idle, kept apart", fmt.percent(fmt.share_of(idle, bill), 1), "", idle),
+        row("Idle, kept apart", _share(fmt.share_of(idle, bill)), "", idle),
         row("Capacity bill", "", "", bill, "total"),
     ]
     evidence = next((hour.evidence for hour in chosen.hours if hour.evidence), None)
@@ -174,7 +183,7 @@ def _deployments(view: View, found: Sequence[DeploymentUse], chosen: DeploymentU
         machine = f"{each.chips} × {each.accelerator}, {each.architecture} in {each.precision}"
         prefill = _per_million(each.cost("prefill_cost"), each.count("uncached_tokens"))
         decode = _per_million(each.cost("decode_cost"), each.count("generated_tokens"))
-        share, used = fmt.percent(fmt.share_of(idle, bill), 1), fmt.percent(each.utilisation, 1)
+        share, used = _share(fmt.share_of(idle, bill)), _share(each.utilisation)
         rate = fmt.UNKNOWN if each.usd_per_chip_hour is None else fmt.rate(each.usd_per_chip_hour)
         rows.append(
             html.Tr(
@@ -280,7 +289,7 @@ def _bars(view: View, replays: Sequence[Replay], idle: Decimal) -> Component:
     said = ", ".join(f"{each.name} {fmt.money_short(each.cost)}" for each in shown)
     return parts.card(
         "What the same calls would cost elsewhere",
-        parts.graph(BARS, figure, 40 * max(len(shown), 2) + 40, f"Cost by scenario: {said}."),
+        parts.graph(BARS, figure, 44 * max(len(shown), 2) + 40, f"Cost by scenario: {said}."),
         subtitle=f"{fmt.plural(replayed, 'call')} replayed; whiskers: error band, dashed: their cost today",
         end=parts.legend(*((name, colours[name]) for name in names)),
         foot=None
