@@ -4,8 +4,8 @@ import importlib
 import json
 import logging
 import os
-import socket
 import pkgutil
+import socket
 import sys
 import time
 from collections.abc import Callable

@@ -166,7 +166,9 @@ class Supervisor:
         self._migrate()
         self._await_children()
         runtime.write(self.data_dir, self._runtime())
-        self.say("jevons", "ready", f"{self._runtime().base_url}  ({time.monotonic() - began:.1f} s; Ctrl-C stops it)")
+        base_url = self._runtime().base_url
+        self.say("jevons", "ready", f"{base_url}  ({time.monotonic() - began:.1f} s; Ctrl-C stops it)")
+        self.say("", "", f"point an agent here: OTEL_EXPORTER_OTLP_ENDPOINT={base_url}")
 
     def _start_embedded(self, name: str, server: Postgres | Valkey) -> None:
         began = time.monotonic()
@@ -241,7 +243,8 @@ class Supervisor:
             for watch in self.watches:
                 self._look_after(watch)
             if demo is not None and (status := demo.poll()) is not None:
-                self.say("demo", "loaded" if status == 0 else "failed", demo.last_words() if status else "")
+                there = f"{self._runtime().base_url}/?project=demo"
+                self.say("demo", "loaded" if status == 0 else "failed", demo.last_words() if status else there)
                 demo = None
             self.wake.wait(0.25 if demo or any(not watch.was_ready for watch in self.watches) else 1.0)
             self.wake.clear()

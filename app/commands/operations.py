@@ -9,11 +9,15 @@ from app.options import AsJson, DataDir, configure
 
 
 def migrate(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Bring the database to the schema of this release."""
+    """Bring the database to the schema and the price list of this release. Charges keep the rates they name."""
+    from app import wiring
     from app.migrate import upgrade
     from app.runtime import addresses
+    from app.tasks.pricing import install_shipped_book
 
     reached = upgrade(addresses(configure(data_dir=data_dir))[0])
+    with wiring.transaction() as connection:
+        install_shipped_book(connection)
     print(json.dumps({"revision": reached}) if as_json else f"the database is at {reached}")
 
 

@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
+from app import wiring
 from app.tasks.loop import until_empty
 from app.worker import celery
 from models.store.rollups import claim_dirty_hours, merge_hours, settled
+from models.store.telemetry import merge_span_counts
 
 BATCH_HOURS = 2_000
 
@@ -18,6 +20,8 @@ def rollup() -> int:
 
     Figures do not wait for this: a part is written with its charges. Merging twice changes nothing.
     """
+    with wiring.current().transaction() as connection:
+        merge_span_counts(connection)
     return until_empty("rollup", lambda connection: rollup_batch(connection, BATCH_HOURS))
 
 

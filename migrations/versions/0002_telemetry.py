@@ -105,6 +105,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project_id", "trace_id", "version", name="pk_dirty_traces"),
     )
     op.create_table(
+        "stored_spans",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("project_id", sa.Integer(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("spans", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_stored_spans"),
+    )
+    op.create_table(
         "rejections",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("project_id", sa.Integer(), nullable=False),
@@ -129,7 +137,7 @@ def upgrade() -> None:
     op.execute(ENSURE_PARTITIONS)
     op.execute("revoke all on function ensure_span_partitions(date[]) from public")
     op.execute(f"grant execute on function ensure_span_partitions(date[]) to {APP_ROLE}")
-    for table in ("resources", "scopes", "spans", "trace_days", "trace_links", "dirty_traces", "rejections"):
+    for table in ("resources", "scopes", "spans", "trace_days", "trace_links", "dirty_traces", "stored_spans", "rejections"):
         op.execute(f"grant select, insert, delete on {table} to {APP_ROLE}")
     # `for update skip locked` asks for the right to update; no statement of the product does.
     op.execute(f"grant update on dirty_traces to {APP_ROLE}")
@@ -140,6 +148,7 @@ def downgrade() -> None:
     for table in (
         "redaction_keys",
         "rejections",
+        "stored_spans",
         "dirty_traces",
         "trace_links",
         "trace_days",

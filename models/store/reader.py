@@ -8,7 +8,9 @@ from importlib.metadata import version
 
 import polars as pl
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
 
+from models.core.errors import JevonsError
 from models.core.payers import Statement
 from models.core.quality import Quality
 from models.core.queries import CallPage, CallQuery, CostQuery, Costs, Project, Status, TraceTree
@@ -24,6 +26,23 @@ from models.store.statements import statement
 from models.store.telemetry import span_counts
 from models.store.trees import costly_traces, trace_tree
 
+ANSWER_SECONDS = 30
+"""Longest statement of an answer: a question too broad must not hold up everybody else's."""
+_CANCELED = "57014"
+
+
+class TooBroad(JevonsError):
+    """A question that takes longer to answer than anybody waits."""
+
+    code = "too_broad"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"the question was given up after {ANSWER_SECONDS} s. Ask for a shorter period, fewer dimensions, or "
+            "filter by project, team or agent."
+        )
+
 
 class StoreReader:
     """Answers `dashboards.reader.Reader` from PostgreSQL."""
@@ -36,8 +55,14 @@ class StoreReader:
     def _snapshot(self) -> Iterator[Connection]:
         with self._engine.connect() as connection:
             options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-            with connection.execution_options(**options).begin():
-                yield connection
+            try:
+                with connection.execution_options(**options).begin():
+                    connection.execute(text(f"SET LOCAL statement_timeout = '{ANSWER_SECONDS}s'"))
+                    yield connection
+            except OperationalError as failed:
+                if getattr(failed.orig, "sqlstate", None) == _CANCELED:
+                    raise TooBroad from failed
+                raise
 
     def projects(self) -> Sequence[Project]:
         """Every project, the default one first, with the first and last day that has charges."""

@@ -97,6 +97,7 @@ def drop_day(engine: Engine, day: date) -> None:
                 "(select 1 from trace_days t where t.project_id = l.project_id and t.trace_id = l.trace_id)"
             )
         )
+        connection.execute(text("delete from stored_spans where day = :day"), {"day": day})
         connection.execute(text(f"drop table {name}"))
 
 

@@ -47,6 +47,8 @@ with fresh as (
 ), dirty as (
     insert into dirty_traces (project_id, trace_id, spans)
     select project_id, trace_id, sum(spans) from traces group by 1, 2 order by 1, 2
+), counted as (
+    insert into stored_spans (project_id, day, spans) select project_id, day, sum(spans) from traces group by 1, 2
 ), tied as (
     insert into trace_links (project_id, link_id, trace_id)
     select distinct project_id, unnest(links), trace_id from span_stage where links is not null order by 1, 2, 3
@@ -63,6 +65,10 @@ _CONFLICT_REASON = (
     "another span with the same trace and span id is stored already and differs from this one; the first is kept. "
     "Check whether the sender reuses ids."
 )
+
+
+COUNTS_AT_MOST = 2_000
+"""Rows of `stored_spans` from which on they are put together."""
 
 
 class TooManyDays(JevonsError):
@@ -275,9 +281,10 @@ class SpanCounts:
 
 
 def span_counts(connection: Connection, project_id: int) -> SpanCounts:
-    """Count a project's spans. Exact; reads one index."""
-    stored = connection.execute(
-        text("select count(*) from spans where project_id = :project_id"), {"project_id": project_id}
+    """Count a project's spans: exact, from what each commit stored and each drop of a day took away."""
+    stored: int = connection.execute(
+        text("select coalesce(sum(spans), 0)::bigint from stored_spans where project_id = :project_id"),
+        {"project_id": project_id},
     ).scalar_one()
     pending = connection.execute(
         text(
@@ -288,3 +295,16 @@ def span_counts(connection: Connection, project_id: int) -> SpanCounts:
         {"project_id": project_id},
     ).one()
     return SpanCounts(stored, int(pending.spans), max(float(pending.age), 0.0))
+
+
+def merge_span_counts(connection: Connection) -> None:
+    """Put the counts of many commits together, one per project and day, once there are enough to be slow to add up."""
+    connection.execute(
+        text(
+            "with parts as (delete from stored_spans where (select count(*) from "
+            f"(select from stored_spans limit {COUNTS_AT_MOST}) few) >= {COUNTS_AT_MOST} "
+            "returning project_id, day, spans) "
+            "insert into stored_spans (project_id, day, spans) "
+            "select project_id, day, sum(spans) from parts group by 1, 2"
+        )
+    )

@@ -91,6 +91,17 @@ class TraceDay(Base):
     day: Mapped[date] = mapped_column(Date, primary_key=True)
 
 
+class StoredSpans(Base):
+    """Spans stored of a day, by commit: parts that add up, so that counting them reads no span."""
+
+    __tablename__ = "stored_spans"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    project_id: Mapped[int] = mapped_column(Integer)
+    day: Mapped[date] = mapped_column(Date)
+    spans: Mapped[int] = mapped_column(BigInteger)
+
+
 class TraceLink(Base):
     """A provider response or gateway id that a trace mentions: traces that share one are derived together.
 

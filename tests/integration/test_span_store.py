@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 
 from models.core.telemetry import Rejection, Span
 from models.core.vocabulary import Signal
+from models.store import telemetry
 from models.store.link_groups import claim_dirty_traces, clear_dirty, link_group
 from models.store.span_codec import day_of, prepare_spans, today
 from models.store.telemetry import (
@@ -20,6 +21,7 @@ from models.store.telemetry import (
     TooManyDays,
     ensure_partitions,
     load_spans,
+    merge_span_counts,
     record_rejections,
     span_counts,
     store_spans,
@@ -164,3 +166,20 @@ def test_the_app_role_cannot_change_a_stored_span(database: Engine) -> None:
     with database.connect() as connection, pytest.raises(Exception, match="permission denied"):
         connection.execute(text("update spans set end_ns = 0"))
     assert replace(span(10, 1)) == loaded(database, 1, [10])[0]
+
+
+def test_the_count_of_stored_spans_is_that_of_the_rows_however_often_it_is_put_together(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry, "COUNTS_AT_MOST", 3)
+    spans = [span(200 + number % 4, number + 1, end_ns=NOON + number * 40_000_000_000_000) for number in range(9)]
+    for start in (0, 2, 1, 5, 0):
+        stored(database, 60, spans[start : start + 4])
+        with database.begin() as connection:
+            merge_span_counts(connection)
+            rows = connection.execute(text("select count(*) from spans where project_id = 60")).scalar_one()
+            assert span_counts(connection, 60).stored == rows
+    with database.begin() as connection:
+        parts = connection.execute(text("select count(*) from stored_spans where project_id = 60")).scalar_one()
+        days = connection.execute(text("select count(distinct day) from spans where project_id = 60")).scalar_one()
+        assert parts == days > 1
