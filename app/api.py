@@ -14,6 +14,7 @@ from app import docs_page, errors, login, wiring
 from app.compression import Compression
 from app.desk import ControlDesk
 from app.fleet import StoreFleet
+from app.month_desk import StoreMonthDesk
 from app.wiring import Wiring
 
 DESCRIPTION = """
@@ -59,7 +60,12 @@ def create_app(parts: Wiring | None = None) -> FastAPI:
     errors.close_prefixes(server)
     if importlib.util.find_spec("dashboards.main") is not None:
         importlib.import_module("dashboards.main").mount(
-            server, wiring.current().reader, load_sample=_load_sample, desk=ControlDesk(), fleet=StoreFleet()
+            server,
+            wiring.current().reader,
+            load_sample=_load_sample,
+            desk=ControlDesk(),
+            fleet=StoreFleet(),
+            month_desk=StoreMonthDesk(),
         )
     server.add_middleware(Compression)
     return server

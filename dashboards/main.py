@@ -14,11 +14,13 @@ from fastapi import FastAPI
 from dashboards import acts, cache_downloads, control_downloads, curve_downloads, downloads, hardware_downloads, shell
 from dashboards.desk import Desk, use_desk
 from dashboards.fleet import Fleet, use_fleet
+from dashboards.month_desk import MonthDesk, use_month_desk
 from dashboards.pages import (
     agents,
     budgets,
     cache,
     calls,
+    chargeback,
     hardware,
     not_found_404,
     overview,
@@ -55,7 +57,7 @@ _INDEX = """<!DOCTYPE html>
   </body>
 </html>"""
 
-PAGES = (overview, spend_curves, agents, trace, calls, cache, budgets, hardware, quality, not_found_404)
+PAGES = (overview, spend_curves, agents, trace, calls, cache, budgets, hardware, chargeback, quality, not_found_404)
 
 
 def mount(
@@ -64,18 +66,21 @@ def mount(
     load_sample: Callable[[], str] | None = None,
     desk: Desk | None = None,
     fleet: Fleet | None = None,
+    month_desk: MonthDesk | None = None,
 ) -> Dash:
     """Put the pages on a server: everything that no other route takes, and `/download/…`.
 
     Routes of the API must be registered before the server starts: the pages answer every address left.
     Figures come from the reader given, or from the one handed to `dashboards.reader.use_reader`; none is read here.
-    `desk` answers for budgets and incidents, `fleet` for hardware of one's own.
+    `desk` answers for budgets and incidents, `fleet` for hardware of one's own, `month_desk`
+    for periods and who pays.
     `load_sample` is what the button of an empty page calls; it returns the name of the sample's project.
     """
     if reader is not None:
         use_reader(reader, load_sample)
     use_desk(desk)
     use_fleet(fleet)
+    use_month_desk(month_desk)
     server.include_router(downloads.router)
     server.include_router(control_downloads.router)
     server.include_router(hardware_downloads.router)

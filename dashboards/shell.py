@@ -39,6 +39,7 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
     ("Control", (("Budgets & alerts", "/budgets", "bell"), ("Hardware", "/hardware", "hardware"))),
+    ("Books", (("Chargeback", "/chargeback", "chargeback"),)),
     ("Trust", (("Data quality", "/quality", "quality"),)),
 )
 """Groups of the sidebar: name, address and icon of each page."""

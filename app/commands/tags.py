@@ -97,14 +97,13 @@ def apply(
 ) -> None:
     """Move the costs of open months to the owners that the rules name; closed months keep theirs."""
     configure(data_dir=data_dir)
-    from app.routes.tag_rules import Apply, try_rules
-    from app.routes.tag_rules import apply as apply_rules
+    from app.routes.tag_rules import Apply, apply_all, try_rules
 
     who = _who(project)
     if dry_run:
         _show(_body(try_rules(who)), "would move", as_json)
     else:
-        _show(_body(apply_rules(who, Apply(reason=reason))), "moved", as_json)
+        _show(_body(apply_all(who, Apply(reason=reason))), "moved", as_json)
 
 
 def _show(moved: dict[str, Any], verb: str, as_json: bool) -> None:

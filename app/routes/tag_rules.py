@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from app import closing, wiring
@@ -96,12 +96,17 @@ def rules(who: Reads) -> Response:
     return json_response({"rows": rows, "next_cursor": None})
 
 
+Applied = Annotated[bool, Query(description="Move the costs of open months as well, in the same request.")]
+
+
 @router.post("", status_code=201)
-def add(body: RuleBody, who: Edits) -> Response:
+def add(body: RuleBody, who: Edits, apply: Applied = False) -> Response:
     """Add a rule. It holds for new calls at once; `apply` moves those of open months."""
     with wiring.transaction() as connection:
         kept = save_rule(connection, who.project_id, body.rule(0), who.actor)
         _audit(connection, who, "tag_rule.add", kept.rule.rule_id, None, kept.as_json())
+    if apply:
+        closing.apply_rules(who.project_id, actor=who.actor)
     answer = json_response(kept.as_json())
     answer.status_code = 201
     return answer
@@ -118,11 +123,13 @@ def change(rule_id: int, body: RuleBody, who: Edits) -> Response:
 
 
 @router.delete("/{rule_id}", status_code=204)
-def retire(rule_id: int, who: Edits) -> Response:
+def retire(rule_id: int, who: Edits, apply: Applied = False) -> Response:
     """Take a rule out of force; its versions stay on record."""
     with wiring.transaction() as connection:
         kept = retire_rule(connection, who.project_id, rule_id)
         _audit(connection, who, "tag_rule.retire", rule_id, kept.as_json(), None)
+    if apply:
+        closing.apply_rules(who.project_id, actor=who.actor)
     return Response(status_code=204)
 
 
@@ -137,7 +144,7 @@ def try_rules(who: Reads, body: DryRun | None = None) -> Response:
 
 
 @router.post("/apply")
-def apply(who: Edits, how: Apply | None = None) -> Response:
+def apply_all(who: Edits, how: Apply | None = None) -> Response:
     """Move the costs of open months to the owners that the rules in force name; twice moves nothing twice."""
     moved = closing.apply_rules(who.project_id, actor=who.actor, reason=(how or Apply()).reason)
     return json_response(closing.moved_json(moved))
