@@ -4,7 +4,7 @@ import json
 import random
 import time
 
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
 
 MODELS = (
     ("anthropic", "claude-sonnet-4-5"),
@@ -34,7 +34,21 @@ def _prose(chance: random.Random, size: int) -> str:
     return " ".join(chance.choice(WORDS) for _ in range(size // 6))
 
 
-def traces_body(chance: random.Random, spans: int, content_bytes: int = 0) -> bytes:
+TRACE_MARK, SPAN_MARK, RESPONSE_MARK = b"\xf5JvTrace", b"\xf5JvS", "00jvresp"
+"""With these begin the ids of a body made as a template, until `fresh` gives it ids of its own."""
+
+
+def fresh(template: bytes, chance: random.Random) -> bytes:
+    """The template as a body that was never sent: every trace, span and response id in it is new."""
+    response = f"{chance.getrandbits(32):08x}".encode()
+    return (
+        template.replace(TRACE_MARK, chance.randbytes(8))
+        .replace(SPAN_MARK, chance.randbytes(4))
+        .replace(RESPONSE_MARK.encode(), response)
+    )
+
+
+def traces_body(chance: random.Random, spans: int, content_bytes: int = 0, *, is_template: bool = False) -> bytes:
     """One body of `spans` spans: traces of an invocation and up to six pairs of model and tool call.
 
     Units    `content_bytes` of prompt and answer on every model call; 0 for none. About 0.9 KB per span without.
@@ -44,7 +58,7 @@ def traces_body(chance: random.Random, spans: int, content_bytes: int = 0) -> by
     left = spans
     while left:
         scope_spans = _resource(body, chance)
-        trace_id, root = chance.randbytes(16), chance.randbytes(8)
+        trace_id, root = _id(chance, 16, TRACE_MARK, is_template), _id(chance, 8, SPAN_MARK, is_template)
         session, user = f"conv_{chance.getrandbits(128):032x}", f"user-{chance.randrange(2000):04d}"
         agent = chance.choice(("researcher", "planner", "coder", "reviewer"))
         steps = [None, *(("chat", "tool")[i % 2] for i in range(2 * chance.randint(2, 6)))][:left]
@@ -54,19 +68,23 @@ def traces_body(chance: random.Random, spans: int, content_bytes: int = 0) -> by
         for step in steps:
             end = start + chance.randrange(20, 4000) * 1_000_000
             span = scope_spans.spans.add(trace_id=trace_id, start_time_unix_nano=start, end_time_unix_nano=end)
-            span.status.code = 1
-            span.kind = 3 if step == "chat" else 1
+            span.status.code = Status.StatusCode.STATUS_CODE_OK
+            span.kind = Span.SpanKind.SPAN_KIND_CLIENT if step == "chat" else Span.SpanKind.SPAN_KIND_INTERNAL
             if step is None:
                 span.span_id, span.name = root, f"invoke_agent {agent}"
                 facts = _invocation(chance)
             else:
-                span.span_id, span.parent_span_id = chance.randbytes(8), root
-                facts = _chat(chance, content_bytes) if step == "chat" else _tool(chance)
+                span.span_id, span.parent_span_id = _id(chance, 8, SPAN_MARK, is_template), root
+                facts = _chat(chance, content_bytes, is_template) if step == "chat" else _tool(chance)
                 span.name = f"{step} {facts.get('gen_ai.request.model', 'search')}"
                 start = end
             for key, value in (facts | shared).items():
                 _put(span.attributes, key, value)
     return body.SerializeToString()
+
+
+def _id(chance: random.Random, size: int, mark: bytes, is_template: bool) -> bytes:
+    return mark + chance.randbytes(size - len(mark)) if is_template else chance.randbytes(size)
 
 
 def _resource(body: TracesData, chance: random.Random):  # type: ignore[no-untyped-def]
@@ -111,16 +129,17 @@ def _invocation(chance: random.Random) -> dict[str, object]:
     }
 
 
-def _chat(chance: random.Random, content_bytes: int) -> dict[str, object]:
+def _chat(chance: random.Random, content_bytes: int, is_template: bool) -> dict[str, object]:
     provider, model = chance.choice(MODELS)
     read = chance.choice((0, 1024, 4096, 12000))
+    mark = RESPONSE_MARK if is_template else f"{chance.getrandbits(32):08x}"
     facts: dict[str, object] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": provider,
         "gen_ai.system": provider,
         "gen_ai.request.model": model,
         "gen_ai.response.model": model,
-        "gen_ai.response.id": f"resp_{chance.getrandbits(96):024x}",
+        "gen_ai.response.id": f"resp_{mark}{chance.getrandbits(64):016x}",
         "gen_ai.request.temperature": 0.2,
         "gen_ai.request.max_tokens": 4096,
         "gen_ai.request.top_p": 0.95,

@@ -1,6 +1,6 @@
 """Rating speed: buckets priced per second, beside genai-prices pricing the same calls one by one.
 
-Run `POLARS_MAX_THREADS=1 python -m tests.bench.rating [CALLS]`; both are timed in this one process.
+Run `POLARS_MAX_THREADS=1 python -m app.bench.rating [CALLS]`; both are timed in this one process.
 """
 
 import random
@@ -27,8 +27,11 @@ MODELS = (
 PEER_CALLS = 2000
 
 
-def main(count: int) -> None:
-    """Print both speeds and their ratio."""
+def measure(count: int) -> tuple[float, float]:
+    """Buckets per second of `rate_calls` (best of 5) and of genai-prices, which must agree on every cost.
+
+    Raises   ArithmeticError where they do not.
+    """
     chosen = random.Random(1)
     start = datetime(2026, 1, 1, tzinfo=UTC)
     pairs = [chosen.choice(MODELS) for _ in range(count)]
@@ -70,11 +73,18 @@ def main(count: int) -> None:
     ]
     peer_seconds = time.perf_counter() - begun
     ours = rated.charges["list_cost"].head(PEER_CALLS).to_list()
-    assert [Decimal(cost) for cost in ours] == peer, "the two price different costs"
-    buckets, peer_rate = rated.lines.height / best, PEER_CALLS * len(_TOPS) / peer_seconds
-    print(f"rate_calls    {buckets:12,.0f} buckets/s  {count / best:10,.0f} calls/s  ({count:,} calls, best of 5)")
-    print(f"genai-prices  {peer_rate:12,.0f} buckets/s  {PEER_CALLS / peer_seconds:10,.0f} calls/s")
-    print(f"ratio         {buckets / peer_rate:12.1f}")
+    if [Decimal(cost) for cost in ours] != peer:
+        raise ArithmeticError("rate_calls and genai-prices price different costs")
+    return rated.lines.height / best, PEER_CALLS * len(_TOPS) / peer_seconds
+
+
+def main(count: int) -> None:
+    """Print both speeds and their ratio."""
+    ours, peer = measure(count)
+    sys.stdout.write(
+        f"rate_calls    {ours:12,.0f} buckets/s  ({count:,} calls, best of 5)\n"
+        f"genai-prices  {peer:12,.0f} buckets/s\nratio         {ours / peer:12.1f}\n"
+    )
 
 
 _TOPS = {"input": 60_000, "cache_read": 150_000, "output": 4_000, "reasoning": 2_000}

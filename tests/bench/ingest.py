@@ -19,6 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from sqlalchemy import text
 
 from app import migrate
+from app.bench.payloads import traces_body
 from app.collector import Collector
 from app.embedded.postgres import Postgres
 from ingest.linking import link_ids
@@ -28,7 +29,6 @@ from ingest.redaction import Redactor
 from models.core.vocabulary import Signal
 from models.store.engine import make_engine
 from models.store.span_codec import prepare_spans
-from tests.bench.payloads import traces_body
 
 
 def cpu_per_thousand(spans: int, work: Callable[[], object]) -> float:

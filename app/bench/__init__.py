@@ -1,0 +1,1 @@
+"""`jevons bench`: an instance of its own under a bounded load, measured from outside."""
