@@ -60,7 +60,7 @@ def budget_tile(view: View) -> Component | None:
     one = found[0]
     gone = (view.now - one.start) / (one.end - one.start)
     expected = None if one.forecast is None else one.forecast * 100 / one.budget.amount
-    note = f"of {fmt.money_short(one.budget.amount)}; {one.budget.period} {gone:.1%} gone".replace("%", f"{fmt.NBSP}%")
+    note = f"of {fmt.money_short(one.budget.amount)}; {gone:.0%} gone".replace("%", f"{fmt.NBSP}%")
     return parts.tile(
         f"Budget burn, {one.budget.name}",
         f"{one.percent:.1f}{fmt.NBSP}%",

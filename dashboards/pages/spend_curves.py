@@ -181,6 +181,7 @@ def _waterfall(view: View, found: Bridge | None, cells: str) -> Component:
             parts.graph(WATERFALL, figure, 300, f"Effects: {told}. Together {signed(change, digits)}."),
             className="hide-narrow",
         ),
+        html.Div(told + f"; together {signed(change, digits)}", className="waterfall-words unseen"),
         _steps(view, found, shown, digits),
         subtitle="six effects that add up exactly; click a bar for its cells",
         end=parts.segments("Cells", choices),
