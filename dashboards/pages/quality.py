@@ -48,8 +48,10 @@ def build(view: View) -> Component:
                 [
                     parts.safely("What to change", view, lambda: _problems(view, problems)),
                     parts.safely("Coverage", view, lambda: _coverage(found)),
-                    parts.safely("Calls without usage", view, lambda: _unmetered(view, found.unmetered)),
-                    parts.safely("Dealt with", view, lambda: _settled(view, settled)),
+                    parts.safely("Calls without usage", view, lambda: _unmetered(view, found.unmetered))
+                    if found.unmetered
+                    else None,
+                    parts.safely("Dealt with", view, lambda: _settled(view, settled)) if settled else None,
                 ],
                 className="stack",
             ),
@@ -94,7 +96,7 @@ def _tiles(found: Quality) -> Component:
                 "Spans left out", fmt.count(left_out), note=f"duplicates and roll-ups; {fmt.count(rejected)} rejected"
             ),
         ],
-        className="tiles",
+        className="tiles even",
     )
 
 
@@ -152,13 +154,11 @@ def _problems(view: View, findings: Sequence[Finding]) -> Component:
     return parts.card(
         "What to change",
         *_findings(view, findings, "Findings to act on"),
-        subtitle="by instrumentation, the most calls first; an example opens its trace",
+        subtitle="what costs most first, by instrumentation; an example opens its trace",
     )
 
 
-def _settled(view: View, findings: Sequence[Finding]) -> Component | None:
-    if not findings:
-        return None
+def _settled(view: View, findings: Sequence[Finding]) -> Component:
     return parts.card(
         "Dealt with",
         *_findings(view, findings, "Findings that need no action"),
@@ -219,10 +219,7 @@ def _between(low: str, middle: str, high: str) -> list[parts.Child]:
     return [f"~{middle}", html.Div(f"{low} to {high}", className="note")]
 
 
-def _unmetered(view: View, rows: Sequence[Unmetered]) -> Component | None:
-    if not rows:
-        return None
-
+def _unmetered(view: View, rows: Sequence[Unmetered]) -> Component:
     def tokens(row: Unmetered) -> list[parts.Child]:
         if row.tokens is None:
             return [fmt.UNKNOWN]

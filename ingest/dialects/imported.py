@@ -7,9 +7,9 @@ from ingest.usage import INCLUSIVE
 DIALECTS = (
     Dialect(
         name="imported",
-        scopes=("jevons.import.*",),
+        scopes=("jevons.import.*", "jevons.transcripts.*"),
         vocabulary=GENAI,
-        convention=always(INCLUSIVE, "Codex's session files copy OpenAI's input_tokens, of which cached ones are part"),
+        convention=always(INCLUSIVE, "importers write OpenTelemetry's input_tokens, of which cached tokens are part"),
         bodies=("gen_ai.usage.raw",),
         rank=2,
     ),

@@ -8,17 +8,17 @@ from enum import StrEnum
 
 
 class FindingKind(StrEnum):
-    """What can be wrong with telemetry or with how it had to be read."""
+    """What can be wrong with telemetry or with how it had to be read, the costliest first."""
 
     ABSENT = "usage_absent"
-    PARTIAL = "usage_partial"
+    REJECTED = "rejected"
     ESTIMATED = "usage_estimated"
+    PARTIAL = "usage_partial"
     AMBIGUOUS = "convention_ambiguous"
     DISAGREEMENT = "descriptions_disagree"
     MATCHED = "matched_without_id"
     DUPLICATE = "duplicate_suppressed"
     ROLLUP = "rollup_suppressed"
-    REJECTED = "rejected"
     LATE = "late_spans"
     NO_AGENT = "agent_unknown"
     NO_TEAM = "team_unknown"

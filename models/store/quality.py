@@ -88,7 +88,8 @@ def answer_quality(connection: Connection, projects: Sequence[int], start: datet
         *_rejected(connection, asked),
         *late,
     ]
-    findings.sort(key=lambda finding: (not finding.is_problem, -finding.count, finding.kind.value, finding.what))
+    rank = {kind: place for place, kind in enumerate(FindingKind)}
+    findings.sort(key=lambda finding: (not finding.is_problem, rank[finding.kind], -finding.count, finding.what))
     return Quality(
         start=start,
         end=end,
@@ -147,14 +148,14 @@ def _spans(connection: Connection, asked: Mapping[str, Any]) -> tuple[dict[str, 
             "SELECT CASE WHEN s.version = '' THEN s.name ELSE s.name || '@' || s.version END AS instrumentation, "
             "count(*) AS spans, count(*) FILTER (WHERE is_late) AS late, "
             f"{_examples('seen', 'is_late')} AS examples "
-            "FROM seen JOIN scopes s USING (project_id, scope_id) GROUP BY 1"
+            "FROM seen JOIN scopes s USING (project_id, scope_id) GROUP BY 1 ORDER BY late DESC, 1"
         ),
         asked,
     ).all()
+    came = [row for row in rows if row.late and not row.instrumentation.startswith("jevons.")]
     late = [
-        _finding(FindingKind.LATE, row.instrumentation, row.late, row.examples, problem=False)
-        for row in rows
-        if row.late and not row.instrumentation.startswith("jevons.import")
+        _finding(FindingKind.LATE, "all", sum(row.late for row in came), row.examples, problem=False)
+        for row in came[:1]
     ]
     return {row.instrumentation: row.spans for row in rows}, late
 

@@ -116,6 +116,14 @@ def test_a_trace_is_a_tree_with_self_and_inclusive_cost(api: TestClient) -> None
         (1, "0.0132", "0.0132"),
     ]
     assert [node["role"] for node in tree["spans"]] == ["span", "call", "call"]
+    [curve] = tree["anatomy"]["context"]
+    assert (curve["agent_path"], curve["compactions"]) == ("planner", 0)
+    # 1,000 uncached and 9,000 from the cache in each of two turns.
+    assert [turn["tokens"] for turn in curve["turns"]] == [10_000, 10_000]
+    assert tree["anatomy"]["request_sizes"]["median"] == 10_000
+    quality = api.get("/api/v1/quality", params=PERIOD).json()
+    [row] = [row for row in quality["coverage"] if row["calls"]]
+    assert (row["calls"], row["reported"], row["absent"]) == (2, 2, 0)
 
 
 def test_calls_page_newest_first_with_charge_and_provenance(api: TestClient) -> None:
