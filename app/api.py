@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 import app.routes
 from app import docs_page, errors, login, wiring
+from app.books import StoreBooks
 from app.compression import Compression
 from app.desk import ControlDesk
 from app.fleet import StoreFleet
@@ -66,6 +67,7 @@ def create_app(parts: Wiring | None = None) -> FastAPI:
             desk=ControlDesk(),
             fleet=StoreFleet(),
             month_desk=StoreMonthDesk(),
+            books=StoreBooks(),
         )
     server.add_middleware(Compression)
     return server

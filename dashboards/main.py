@@ -12,6 +12,7 @@ from dash import Dash, State
 from fastapi import FastAPI
 
 from dashboards import acts, cache_downloads, control_downloads, curve_downloads, downloads, hardware_downloads, shell
+from dashboards.books import Books, use_books
 from dashboards.desk import Desk, use_desk
 from dashboards.fleet import Fleet, use_fleet
 from dashboards.month_desk import MonthDesk, use_month_desk
@@ -24,8 +25,11 @@ from dashboards.pages import (
     hardware,
     not_found_404,
     overview,
+    prices,
     quality,
+    settings,
     spend_curves,
+    tasks,
     trace,
 )
 from dashboards.reader import Reader, use_reader
@@ -57,7 +61,22 @@ _INDEX = """<!DOCTYPE html>
   </body>
 </html>"""
 
-PAGES = (overview, spend_curves, agents, trace, calls, cache, budgets, hardware, chargeback, quality, not_found_404)
+PAGES = (
+    overview,
+    spend_curves,
+    agents,
+    tasks,
+    trace,
+    calls,
+    cache,
+    budgets,
+    hardware,
+    chargeback,
+    prices,
+    quality,
+    settings,
+    not_found_404,
+)
 
 
 def mount(
@@ -67,13 +86,14 @@ def mount(
     desk: Desk | None = None,
     fleet: Fleet | None = None,
     month_desk: MonthDesk | None = None,
+    books: Books | None = None,
 ) -> Dash:
     """Put the pages on a server: everything that no other route takes, and `/download/…`.
 
     Routes of the API must be registered before the server starts: the pages answer every address left.
     Figures come from the reader given, or from the one handed to `dashboards.reader.use_reader`; none is read here.
     `desk` answers for budgets and incidents, `fleet` for hardware of one's own, `month_desk`
-    for periods and who pays.
+    for periods and who pays, `books` for prices, outcomes, keys and people.
     `load_sample` is what the button of an empty page calls; it returns the name of the sample's project.
     """
     if reader is not None:
@@ -81,6 +101,7 @@ def mount(
     use_desk(desk)
     use_fleet(fleet)
     use_month_desk(month_desk)
+    use_books(books)
     server.include_router(downloads.router)
     server.include_router(control_downloads.router)
     server.include_router(hardware_downloads.router)

@@ -33,14 +33,15 @@ PAGES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("Spend curves", "/spend-curves", "curves"),
             ("Agents", "/agents", "agents"),
+            ("Tasks & sessions", "/tasks", "tasks"),
             ("Trace", "/trace", "trace"),
             ("Calls", "/calls", "calls"),
             ("Cache", "/cache", "cache"),
         ),
     ),
     ("Control", (("Budgets & alerts", "/budgets", "bell"), ("Hardware", "/hardware", "hardware"))),
-    ("Books", (("Chargeback", "/chargeback", "chargeback"),)),
-    ("Trust", (("Data quality", "/quality", "quality"),)),
+    ("Books", (("Chargeback", "/chargeback", "chargeback"), ("Prices", "/prices", "prices"))),
+    ("Trust", (("Data quality", "/quality", "quality"), ("Settings", "/settings", "settings"))),
 )
 """Groups of the sidebar: name, address and icon of each page."""
 

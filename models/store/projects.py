@@ -144,6 +144,14 @@ def user_named(connection: Connection, name: str) -> User | None:
     return User(**row._mapping) if row else None
 
 
+def list_users(connection: Connection) -> Sequence[tuple[str, str, bool]]:
+    """Name, role and whether disabled of every user, by name; never the hash."""
+    rows = connection.execute(
+        select(UserRow.name, UserRow.role, UserRow.disabled_at.is_not(None)).order_by(UserRow.name)
+    )
+    return [(name, role, disabled) for name, role, disabled in rows]
+
+
 def has_credentials(connection: Connection) -> bool:
     """Whether there is a user or a key at all."""
     return any(connection.execute(select(row.id).limit(1)).first() is not None for row in (UserRow, ApiKeyRow))
