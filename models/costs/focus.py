@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
+from unicodedata import normalize
 
 import polars as pl
 
@@ -117,7 +119,8 @@ def _row(row: Mapping[str, Any], period_start: date, period_end: date, invoice_i
         "ChargeCategory": "Purchase" if kind is RowKind.PURCHASE else "Usage",
         "ChargeClass": "Correction" if kind is RowKind.CORRECTION else None,
         "ChargeFrequency": "Recurring" if kind is RowKind.PURCHASE else "Usage-Based",
-        "InvoiceId": invoice_id,
+        # FOCUS knows provisional invoices; the provider's number takes its place once the bill is reconciled.
+        "InvoiceId": invoice_id or f"provisional-{provider}-{period_start:%Y-%m}",
         "InvoiceIssuerName": provider,
         "ProviderName": provider,
         "PublisherName": provider,
@@ -135,6 +138,8 @@ def _row(row: Mapping[str, Any], period_start: date, period_end: date, invoice_i
     out |= _sku(row, tokens) | _quantities(row, kind, tokens)
     if row["capacity_id"] and not tokens:
         out |= _commitment(row, kind)
+    texts = ((name, value) for name, value in out.items() if isinstance(value, str) and name not in _FREE_TEXT)
+    out |= {name: _ascii(value) for name, value in texts}
     facts = [str(row[name]) for name in DAILY_SUMS if name not in _MEASURES]
     out["x_ChargeId"] = hashlib.sha256("\x1f".join([str(period_start), *facts]).encode()).hexdigest()[:32]
     return out
@@ -222,6 +227,17 @@ def _commitment(row: Mapping[str, Any], kind: RowKind) -> dict[str, Any]:
 def _flat(facts: Mapping[str, str | None]) -> str | None:
     known = {name: value for name, value in sorted(facts.items()) if value is not None}
     return json.dumps(known, separators=(",", ":"), ensure_ascii=False) if known else None
+
+
+_FREE_TEXT = ("Tags", "SkuPriceDetails")
+
+
+def _ascii(text: str) -> str:
+    """A text as FOCUS's string handling takes it: ASCII, accents dropped, other letters as escapes; own columns too."""
+    if text.isascii():
+        return text
+    plain = normalize("NFKD", text.replace("×", "x")).encode("ascii", "backslashreplace").decode()
+    return re.sub(r"\\u03(?:0[0-9a-f]|[1-6][0-9a-f])", "", plain)
 
 
 def _midnight(day: date) -> datetime:

@@ -137,3 +137,11 @@ def test_days_on_the_wrong_side_of_the_period_are_refused(kind: str, day: date) 
     row = daily(kind=kind, day=day, bucket="input", **costs("1"))
     with pytest.raises(BadInput, match=str(day)):
         focus_rows(pl.DataFrame([row], schema=DAILY_SUMS), START, END)
+
+
+def test_texts_are_ascii_tags_keep_every_letter_and_invoices_are_provisional_until_known() -> None:
+    row = daily(bucket="input", project="Zürich 名 2 × H100", team="équipe", **costs("1"))
+    [made] = focus_rows(pl.DataFrame([row], schema=DAILY_SUMS), START, END).rows.to_dicts()
+    assert made["SubAccountName"] == r"Zurich \u540d 2 x H100"
+    assert made["InvoiceId"] == "provisional-anthropic-2026-10"
+    assert json.loads(made["Tags"])["team"] == "équipe"
