@@ -23,6 +23,8 @@ COLUMNS = (
     "problem",
 )
 
+SECONDS = ("chip_seconds", "prefill_chip_seconds", "decode_chip_seconds")
+
 
 def hours_of_deployments(
     connection: Connection, project_id: int, start: datetime, end: datetime
@@ -37,5 +39,8 @@ def hours_of_deployments(
     )
     found: dict[int, list[HourUse]] = {}
     for row in rows:
-        found.setdefault(row.deployment_id, []).append(HourUse(**{name: getattr(row, name) for name in COLUMNS}))
+        figures = {name: getattr(row, name) for name in COLUMNS}
+        # Kept exactly, shown as the estimates they are.
+        figures |= {name: None if figures[name] is None else float(figures[name]) for name in SECONDS}
+        found.setdefault(row.deployment_id, []).append(HourUse(**figures))
     return found

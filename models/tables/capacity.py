@@ -7,7 +7,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
-    Double,
     ForeignKeyConstraint,
     Identity,
     Index,
@@ -118,10 +117,10 @@ class DeploymentHour(Base):
     uncached_tokens: Mapped[Count]
     cached_tokens: Mapped[Count]
     generated_tokens: Mapped[Count]
-    chip_seconds: Mapped[float | None] = mapped_column(Double)
+    chip_seconds: Mapped[Decimal | None] = mapped_column(Numeric(24, 9))
     """Provisioned; null where no capacity was entered."""
-    prefill_chip_seconds: Mapped[float] = mapped_column(Double)
-    decode_chip_seconds: Mapped[float] = mapped_column(Double)
+    prefill_chip_seconds: Mapped[Decimal] = mapped_column(Numeric(24, 9))
+    decode_chip_seconds: Mapped[Decimal] = mapped_column(Numeric(24, 9))
     bill: Mapped[Usd | None]
     prefill_cost: Mapped[Usd | None]
     decode_cost: Mapped[Usd | None]
