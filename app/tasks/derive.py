@@ -34,6 +34,7 @@ def derive() -> int:
     if done:
         wiring.current().hint("watch")
         wiring.current().hint("rollup")
+        wiring.current().hint("count")
     return done
 
 

@@ -137,7 +137,10 @@ def upgrade() -> None:
     op.execute(ENSURE_PARTITIONS)
     op.execute("revoke all on function ensure_span_partitions(date[]) from public")
     op.execute(f"grant execute on function ensure_span_partitions(date[]) to {APP_ROLE}")
-    for table in ("resources", "scopes", "spans", "trace_days", "trace_links", "dirty_traces", "stored_spans", "rejections"):
+    for table in (
+        *("resources", "scopes", "spans", "stored_spans"),
+        *("trace_days", "trace_links", "dirty_traces", "rejections"),
+    ):
         op.execute(f"grant select, insert, delete on {table} to {APP_ROLE}")
     # `for update skip locked` asks for the right to update; no statement of the product does.
     op.execute(f"grant update on dirty_traces to {APP_ROLE}")

@@ -15,6 +15,7 @@ QUEUES = {
     "watch": "unwatched_traces",
     "deliver": "deliveries WHERE state = 'pending' AND next_attempt_at <= now()",
     "rollup": "dirty_hours",
+    "count": "dirty_tasks",
 }
 """Task → the table, or the rows of it, that it works off."""
 

@@ -15,6 +15,7 @@ from models.core.time import rfc3339
 from models.core.vocabulary import BUCKETS, CostBasis, Granularity
 from models.store.cost_sql import Plan, checked_dimensions, column_of, conditions, is_dimension, joined, plan
 from models.store.sums import COSTS
+from models.store.task_counts import task_counts
 
 UNKNOWN = "-1e22"
 """Where groups without any known cost sort: after all others."""
@@ -118,23 +119,31 @@ def _tasks(connection: Connection, query: CostQuery, page: list[tuple[CostRow, A
     """The rows of a page with their distinct tasks counted; calls without a task are no task."""
     if not page:
         return []
+    counts = task_counts(connection, query)
+    if counts is None:
+        counts = _counts_by_unit(connection, query)
+    for row, _ in page:
+        row.tasks = counts.get((*row.keys.values(), row.time), 0)
+    return [row for row, _ in page]
+
+
+def _counts_by_unit(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...], int]:
     chosen = plan(query, by_bucket=False, units_only=True)
     parameters = chosen.parameters
     columns = [column_of(name, parameters) for name in query.group_by]
     keys = "".join(f"{column} AS key_{position}, " for position, column in enumerate(columns))
+    names = "".join(f"key_{position}, " for position in range(len(columns)))
     where = conditions(query, parameters)
+    # Distinct rows first: they are hashed, where count(DISTINCT …) would sort every cell.
     found = connection.execute(
         text(
-            f"WITH cells AS MATERIALIZED ({chosen.cells}) "
-            f"SELECT {keys}s.at, count(DISTINCT (s.project_id, u.task)) FILTER (WHERE u.task IS NOT NULL) AS tasks "
-            f"FROM {joined(chosen)} WHERE {where} AND s.calls > 0 GROUP BY {', '.join([*columns, 's.at'])}"
+            f"WITH cells AS MATERIALIZED ({chosen.cells}) SELECT {names}at, count(*) AS tasks FROM ("
+            f"SELECT DISTINCT {keys}s.at, s.project_id, u.task FROM {joined(chosen)} "
+            f"WHERE {where} AND s.calls > 0 AND u.task IS NOT NULL) task GROUP BY {names}at"
         ),
         parameters,
     ).all()
-    counts = {tuple(row)[:-1]: row.tasks for row in found}
-    for row, _ in page:
-        row.tasks = counts.get((*row.keys.values(), row.time), 0)
-    return [row for row, _ in page]
+    return {tuple(row)[:-1]: row.tasks for row in found}
 
 
 def _cursor(query: CostQuery, last: tuple[CostRow, Any]) -> str:

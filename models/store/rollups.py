@@ -4,6 +4,7 @@ A cell may lie in several parts that add up, so figures are complete at the comm
 wait for one another, and nothing is counted twice: a part and its charges are one transaction.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
@@ -12,11 +13,13 @@ from models.store.sums import CALL_SUMS, LINE_SUMS, added, lines_of_charges, of_
 
 ROLLUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "rollup_calls": (("attribution_id",), CALL_SUMS, ("hour", "day")),
-    "rollup_units": (("attribution_id", "unit_id"), CALL_SUMS, ("hour",)),
+    "rollup_units": (("attribution_id", "unit_id", "task_id"), CALL_SUMS, ("hour",)),
     "rollup_lines": (("attribution_id", "bucket"), LINE_SUMS, ("hour", "day")),
 }
 """Table → its dimensions, its sums, and the grains it is kept in."""
 
+# What a column is called where it is not the charge's own. The task of a unit is looked up with its interned name.
+_FROM = {"bucket": "line.bucket", "task_id": "hashtextextended(unit.task, 0)"}
 _STAGED = "(SELECT 1 AS sign, i.* FROM charges_in i UNION ALL SELECT -1 AS sign, o.* FROM charges_out o)"
 
 
@@ -29,6 +32,15 @@ def add_parts(connection: Connection) -> None:
             f"SELECT DISTINCT project_id, date_trunc('hour', end_at, 'UTC') FROM {_STAGED} c"
         )
     )
+    connection.execute(
+        text(
+            "INSERT INTO dirty_tasks (project_id, task_id) "
+            f"SELECT DISTINCT c.project_id, {_FROM['task_id']} "
+            f"FROM (SELECT DISTINCT project_id, unit_id FROM {_STAGED} staged) c "
+            "JOIN work_units unit ON unit.project_id = c.project_id AND unit.unit_id = c.unit_id "
+            "WHERE unit.task IS NOT NULL"
+        )
+    )
 
 
 def rebuild_hours(connection: Connection, project_id: int, start: datetime, end: datetime) -> None:
@@ -37,6 +49,7 @@ def rebuild_hours(connection: Connection, project_id: int, start: datetime, end:
     The transaction must be REPEATABLE READ: a part committed between dropping and adding would count twice.
     """
     scope = {"project_id": project_id, "start": start, "end": end}
+    _mark_tasks(connection, scope)
     for table in ROLLUPS:
         connection.execute(
             text(
@@ -51,18 +64,33 @@ def rebuild_hours(connection: Connection, project_id: int, start: datetime, end:
         "AND l.month >= date_trunc('month', CAST(:start AS timestamptz), 'UTC')::date AND l.month <= :end)"
     )
     _insert(connection, live, "c.sign", scope)
+    _mark_tasks(connection, scope)
+
+
+def _mark_tasks(connection: Connection, scope: Mapping[str, object]) -> None:
+    connection.execute(
+        text(
+            "INSERT INTO dirty_tasks (project_id, task_id) SELECT DISTINCT project_id, task_id FROM rollup_units "
+            "WHERE project_id = :project_id AND grain = 'hour' AND period_start >= :start AND period_start < :end "
+            "AND task_id IS NOT NULL"
+        ),
+        scope,
+    )
 
 
 def _insert(connection: Connection, source: str, sign: str, scope: dict[str, object]) -> None:
     for table, (dimensions, sums, grains) in ROLLUPS.items():
         by_line = table == "rollup_lines"
-        keys = ", ".join(f"line.{name}" if name == "bucket" else f"c.{name}" for name in dimensions)
+        keys = ", ".join(f"{_FROM.get(name, f'c.{name}')} AS {name}" for name in dimensions)
+        groups = ", ".join(_FROM.get(name, f"c.{name}") for name in dimensions)
         columns = ", ".join(("project_id", "grain", "period_start", *dimensions, *sums))
         amounts = added(LINE_SUMS, "line") if by_line else of_charges("c", sign)
-        lines = f" CROSS JOIN {lines_of_charges('c', sign)}" if by_line else ""
+        more = f" CROSS JOIN {lines_of_charges('c', sign)}" if by_line else ""
+        if "task_id" in dimensions:
+            more = " LEFT JOIN work_units unit ON unit.project_id = c.project_id AND unit.unit_id = c.unit_id"
         base = (
             f"SELECT c.project_id, 'hour' AS grain, date_trunc('hour', c.end_at, 'UTC') AS period_start, {keys}, "
-            f"{amounts} FROM {source} c{lines} GROUP BY c.project_id, 3, {keys}"
+            f"{amounts} FROM {source} c{more} GROUP BY c.project_id, 3, {groups}"
         )
         names = ", ".join(dimensions)
         days = (

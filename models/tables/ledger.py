@@ -316,7 +316,14 @@ class RollupUnit(SumColumns, Base):
     """Sums per hour, attribution and unit of work: what groupings by task, session, user and tag read."""
 
     __tablename__ = "rollup_units"
-    __table_args__ = (Index(None, "project_id", "grain", "period_start"), Index(None, "project_id", "unit_id"))
+    __table_args__ = (
+        Index(None, "project_id", "grain", "period_start"),
+        Index(None, "project_id", "unit_id"),
+        # Serves store.task_counts: the cells of a task that changed.
+        Index(
+            "ix_rollup_units_project_id_task_id", "project_id", "task_id", postgresql_where=text("task_id IS NOT NULL")
+        ),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     project_id: Mapped[int] = mapped_column(BigInteger)
@@ -324,6 +331,53 @@ class RollupUnit(SumColumns, Base):
     period_start: Mapped[Moment]
     attribution_id: Mapped[Count]
     unit_id: Mapped[Count]
+    task_id: Mapped[Count | None]
+    """64-bit hash of the unit's task; null: it has none."""
+
+
+class DirtyTask(Base):
+    """A task whose cells changed since it was counted."""
+
+    __tablename__ = "dirty_tasks"
+    __table_args__ = (Index(None, "project_id", "task_id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    project_id: Mapped[int] = mapped_column(BigInteger)
+    task_id: Mapped[Count]
+
+
+class TaskShape(Base):
+    """The (day, attribution) cells that a task's calls lie in, as it was last counted."""
+
+    __tablename__ = "task_shapes"
+
+    project_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    task_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    shape_id: Mapped[Count]
+    """64-bit hash of the cells."""
+    days: Mapped[list[date]] = mapped_column(ARRAY(Date))
+    attribution_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+
+
+class RollupTask(Base):
+    """How many tasks have a shape, in parts that add up: what distinct counts read."""
+
+    __tablename__ = "rollup_tasks"
+    __table_args__ = (
+        Index(None, "project_id", "shape_id"),
+        Index(None, "project_id", "last_day"),
+        Index("ix_rollup_tasks_unmerged", "id", postgresql_where=text("NOT merged")),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    project_id: Mapped[int] = mapped_column(BigInteger)
+    shape_id: Mapped[Count]
+    first_day: Mapped[date] = mapped_column(Date)
+    last_day: Mapped[date] = mapped_column(Date)
+    days: Mapped[list[date]] = mapped_column(ARRAY(Date))
+    attribution_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    tasks: Mapped[Count]
+    merged: Mapped[bool]
 
 
 class RollupLine(Base):

@@ -15,9 +15,11 @@ from models.core.errors import BadInput
 from models.core.queries import CallQuery, CostQuery
 from models.core.telemetry import Call, TokenCounts
 from models.core.vocabulary import BUCKETS, CallStatus, Granularity
+from models.store import task_counts
 from models.store.projects import ensure_project
 from models.store.reader import StoreReader
 from models.store.rollups import rebuild_hours
+from models.store.task_counts import count_tasks
 from tests.ledger_builders import END, START, all_pages, make_call, settle
 
 AT = datetime(2026, 11, 3, 10, 15, tzinfo=UTC)
@@ -239,6 +241,67 @@ def test_totals_are_the_same_for_every_grouping_and_the_sum_of_all_pages(
     with database.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
         rebuild_hours(connection, project, START, END)
     assert reader.costs(query(project)).totals == whole
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=calls_of_trees, seed=st.integers(0, 2**16))
+def test_distinct_tasks_are_those_of_the_calls_whatever_is_counted_already(
+    database: Engine, drawn: list[dict[str, Any]], seed: int
+) -> None:
+    chance = random.Random(seed)
+    with database.begin() as connection:
+        project = ensure_project(connection, f"project {next(_projects)}").id
+    reader = StoreReader(database)
+    left = tree(drawn)
+    for _ in range(3):
+        # Calls come and go, so tasks move between shapes and vanish.
+        left = chance.sample(left, chance.randint(len(left) // 2, len(left)))
+        settle(database, project, [1, 2, 3, 4], left)
+        if chance.random() < 0.7:
+            with database.begin() as connection:
+                count_tasks(connection, chance.choice([1, 1000]))
+        for group_by in ((), ("agent",), ("team", "model"), ("task",), ("tag:feature",)):
+            for granularity in (Granularity.NONE, Granularity.DAY, Granularity.MONTH):
+                moments = (START, START + timedelta(days=chance.randrange(60)), START + timedelta(hours=600))
+                start, end = chance.choice([(START, END), (moments[0], moments[2]), (moments[1], END)])
+                expected: dict[Any, set[str]] = {}
+                for call in left:
+                    ended = datetime.fromtimestamp(call.end_ns // 10**9, UTC)
+                    if call.task is not None and start <= ended < end:
+                        midnight = ended.replace(hour=0, minute=0, second=0)
+                        time = {"none": None, "day": midnight, "month": midnight.replace(day=1)}[granularity.value]
+                        key = (*(value_of(call, name) for name in group_by), time)
+                        expected.setdefault(key, set()).add(call.task)
+                rows, _ = all_pages(
+                    reader, query(project, start=start, end=end, group_by=group_by, granularity=granularity)
+                )
+                found = {(*row.keys.values(), row.time): row.tasks for row in rows if row.tasks}
+                assert found == {key: len(tasks) for key, tasks in expected.items()}
+
+
+def value_of(call: Call, dimension: str) -> str | None:
+    return call.tags.get(dimension.removeprefix("tag:")) if ":" in dimension else getattr(call, dimension)
+
+
+def test_counting_again_and_merging_leave_the_shapes_as_they_are(
+    database: Engine, project: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_counts, "MERGE_FROM", 1)
+    calls = [make_call(1, number, AT, TokenCounts(input=1), task=f"task {number % 3}") for number in range(1, 10)]
+    settle(database, project, [1], calls)
+    for _ in range(2):
+        with database.begin() as connection:
+            count_tasks(connection, 1000)
+            connection.execute(
+                text("INSERT INTO dirty_tasks (project_id, task_id) SELECT project_id, task_id FROM task_shapes")
+            )
+    with database.begin() as connection:
+        count_tasks(connection, 1000)
+        kept = connection.execute(
+            text("SELECT tasks, merged FROM rollup_tasks WHERE project_id = :project"), {"project": project}
+        ).all()
+        assert [tuple(row) for row in kept] == [(3, True)]
+    assert StoreReader(database).costs(query(project)).rows[0].tasks == 3
 
 
 def test_narrow_groupings_read_neither_calls_nor_charges(database: Engine, project: int) -> None:
