@@ -1,6 +1,7 @@
 """Closed months: nothing in them changes, and what arrives late is a correction of exactly its cost."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -59,7 +60,8 @@ def projects(number: int) -> list[Any]:
 
 def figures(parts: Wiring, project: int, period: tuple[datetime, datetime] | None = None, **more: Any) -> Costs:
     start, end = period or (SEPTEMBER[1], datetime.now(UTC) + timedelta(days=40))
-    return StoreReader(parts.engine).costs(CostQuery(projects=(project,), start=start, end=end, **more))
+    answer = StoreReader(parts.engine).costs(CostQuery(projects=(project,), start=start, end=end, **more))
+    return replace(answer, priced_through=None)  # the moment of asking, where nothing waits
 
 
 def corrections(engine: Engine, project: int) -> list[Any]:
