@@ -48,11 +48,11 @@ def request(
     }
 
 
-def button(label: Children, ask: Mapping[str, Any], extra: str = "", title: str = "") -> Component:
-    """A button that sends a request."""
+def button(label: Children, ask: Mapping[str, Any], extra: str = "", title: str = "", place: str = "") -> Component:
+    """A button that sends a request; `place` tells apart two of the same on one page."""
     return html.Button(
         label,
-        id={"kind": KIND, "ask": json.dumps(ask, ensure_ascii=False)},
+        id={"kind": KIND, "place": place, "ask": json.dumps(ask, ensure_ascii=False)},
         className=f"button {extra}".strip(),
         title=title or None,
         n_clicks=0,
@@ -78,7 +78,7 @@ def register(app: Dash) -> None:
         Output(DONE, "data"),
         Output(SAID, "children"),
         Output(LOCATION, "href", allow_duplicate=True),
-        Input({"kind": KIND, "ask": ALL}, "n_clicks"),
+        Input({"kind": KIND, "place": ALL, "ask": ALL}, "n_clicks"),
         Input(ASKED, "data"),
         prevent_initial_call=True,
     )

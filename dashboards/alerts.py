@@ -96,7 +96,7 @@ def link(view: View, incident: Incident) -> Component:
     return dcc.Link(headline(incident), href=href(view, incident), className="strong", title=incident.title)
 
 
-def buttons(view: View, incident: Incident, short: bool = True) -> list[Component]:
+def buttons(view: View, incident: Incident, short: bool = True, place: str = "") -> list[Component]:
     """Acknowledge, snooze, resolve: what the state allows."""
     if incident.state is IncidentState.RESOLVED:
         return []
@@ -104,10 +104,10 @@ def buttons(view: View, incident: Incident, short: bool = True) -> list[Componen
     found: list[Component] = []
     if incident.state is not IncidentState.ACKNOWLEDGED:
         ask = acts.request(view, "POST", f"{path}/acknowledge", said="Acknowledged: it stays quiet.")
-        found.append(acts.button("Ack" if short else "Acknowledge", ask, "ack"))
+        found.append(acts.button("Ack" if short else "Acknowledge", ask, "ack", place=place))
     if incident.state is not IncidentState.SNOOZED:
         ask = acts.request(view, "POST", f"{path}/snooze", {"minutes": 60}, "Quiet for an hour.")
-        found.append(acts.button("Snooze" if short else "Snooze 1 h", ask, "snooze"))
+        found.append(acts.button("Snooze" if short else "Snooze 1 h", ask, "snooze", place=place))
     ask = acts.request(view, "POST", f"{path}/resolve", said="Resolved. It opens again by itself if it goes on.")
-    found.append(acts.button("Resolve", ask, "resolve" if short else "resolve main"))
+    found.append(acts.button("Resolve", ask, "resolve" if short else "resolve main", place=place))
     return found

@@ -54,7 +54,7 @@ def incident_page(view: View, desk: Desk, number: str) -> Component:
                 className="split wide-side",
             ),
             html.Div(
-                alerts.buttons(view, found, short=False)
+                alerts.buttons(view, found, short=False, place="thumb")
                 or [dcc.Link("All alerts", href=view.href(incident=None), className="button")],
                 className="thumb",
             ),
