@@ -21,9 +21,11 @@ def lint(
     from ingest.calls import derive_calls
     from ingest.file_spans import spans_of_files
     from ingest.lint import lint_calls
+    from ingest.metric_check import metric_gaps
 
     read = spans_of_files(paths, signal)
-    found = lint_calls(derive_calls(read.spans).calls)
+    calls = derive_calls(read.spans).calls
+    found, gaps = lint_calls(calls), metric_gaps(read.spans, calls)
     passed = found.score is not None and found.score >= threshold
     if as_json:
         print(
@@ -34,6 +36,7 @@ def lint(
                     "passed": passed,
                     "calls": found.calls,
                     "findings": [asdict(finding) for finding in found.findings],
+                    "metric_gaps": [asdict(gap) for gap in gaps],
                     "rejections": [rejection.as_json() for rejection in read.rejections],
                 }
             )
@@ -43,6 +46,12 @@ def lint(
             print(
                 f"{finding.instrumentation or '(no scope)'}: {finding.failing} of {finding.calls} calls without "
                 f"{finding.check}\n    missing  {finding.missing}\n    fix      {finding.fix}"
+            )
+        for gap in gaps:
+            print(
+                f"{gap.scope}: the metric {gap.metric} of {gap.service or 'a service without a name'} tells "
+                f"{gap.said:,} output tokens, its calls {gap.counted:,}\n"
+                "    fix      export the spans or logs of the same requests: metrics make no calls"
             )
         for rejection in read.rejections:
             print(f"not taken: {rejection.position}: {rejection.reason}")
