@@ -49,10 +49,9 @@ def editor(view: View, books: MonthDesk, by: str) -> Component:
         [
             dmc.Autocomplete(
                 id=DIMENSION,
-                label="Where",
+                label="Where (a dimension, or tag:KEY)",
                 value="service",
                 data=[*DIMENSIONS, "tag:"],
-                description="a dimension, or tag:KEY",
                 size="sm",
             ),
             dmc.Select(id=MATCH, label="How", value="prefix", data=MATCHES, allowDeselect=False, size="sm"),
@@ -69,7 +68,7 @@ def editor(view: View, books: MonthDesk, by: str) -> Component:
         "What a rule would move",
         fields,
         html.Div(html.P("Write a rule to see what it would move.", className="note"), id=PREVIEW),
-        html.Div(html.Button("Save and apply", id=SAVE, className="button main", n_clicks=0), className="form-acts"),
+        html.Div(html.Button("Save and apply", id=SAVE, className="button main", n_clicks=0), className="card-acts"),
         _rules(view, books.rules(view.project.id)),
         subtitle="dry run over open months; nothing is saved yet",
         extra="form",

@@ -258,7 +258,7 @@ def _checklist(view: View, period: PeriodState) -> Component:
         body += [
             _reason("Why it has to be opened again"),
             html.Div(
-                html.Button(f"Reopen {name}", id=DO_REOPEN, className="button", n_clicks=0), className="form-acts"
+                html.Button(f"Reopen {name}", id=DO_REOPEN, className="button", n_clicks=0), className="card-acts"
             ),
         ]
         foot: Any = [
@@ -271,13 +271,13 @@ def _checklist(view: View, period: PeriodState) -> Component:
         ]
     elif period.ready:
         ask = acts.request(view, "POST", f"{path}/close", {}, then=view.href(closed="1"))
-        body.append(html.Div(acts.button([parts.icon("lock"), f"Close {name}"], ask, "main"), className="form-acts"))
+        body.append(html.Div(acts.button([parts.icon("lock"), f"Close {name}"], ask, "main"), className="card-acts"))
         foot = "Closing takes a snapshot; the database then refuses every change to the month."
     else:
         body += [
             _reason("Why it is closed all the same"),
             html.Div(
-                html.Button(f"Force close {name}", id=DO_CLOSE, className="button", n_clicks=0), className="form-acts"
+                html.Button(f"Force close {name}", id=DO_CLOSE, className="button", n_clicks=0), className="card-acts"
             ),
         ]
         foot = "A check stops the close. With a reason it can be forced; the reason stands in the snapshot."
@@ -299,7 +299,7 @@ def _check(check: CheckLine) -> html.Li:
             [
                 html.Div([html.B(name), html.Span(word, className=f"word {tone}")]),
                 html.Div(check.what, className="card-sub"),
-                html.Div(check.todo, className="card-sub") if check.todo else None,
+                html.Div(check.todo.replace("`", ""), className="card-sub") if check.todo else None,
             ]
         ),
     ]
