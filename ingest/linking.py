@@ -74,8 +74,9 @@ def is_fingerprinted(reading: Reading) -> bool:
 
 def resource_key(resource: Mapping[str, Any]) -> str:
     """What makes two resources the same process as far as telemetry tells."""
-    parts = (resource.get("service.name"), resource.get("host.name"), resource.get("service.instance.id"))
-    return "|".join("" if part is None else str(part) for part in parts)
+    get = resource.get
+    name, host, instance = get("service.name"), get("host.name"), get("service.instance.id")
+    return f"{'' if name is None else name}|{'' if host is None else host}|{'' if instance is None else instance}"
 
 
 def link_groups(traces: Iterable[tuple[bytes, Iterable[str]]]) -> list[list[bytes]]:

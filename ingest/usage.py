@@ -62,8 +62,12 @@ class Usage:
     @property
     def is_empty(self) -> bool:
         """Whether neither side of the request was counted."""
-        return all(
-            count is None for count in (self.input, self.output, self.cache_read, self.cache_write, self.reasoning)
+        return (
+            self.input is None
+            and self.output is None
+            and self.cache_read is None
+            and self.cache_write is None
+            and self.reasoning is None
         )
 
     @property

@@ -1,5 +1,6 @@
 """Who bills a request: OpenTelemetry's well-known provider names, from the host first, then from what spans say."""
 
+from functools import lru_cache
 from typing import Any
 
 _NAMES = {
@@ -145,8 +146,11 @@ _FAMILIES = {
 
 def provider_of_host(address: Any) -> str | None:
     """The provider behind a host name or URL; None for hosts nobody knows, such as one's own gateway."""
-    if not isinstance(address, str) or not address:
-        return None
+    return _of_address(address) if isinstance(address, str) and address else None
+
+
+@lru_cache(maxsize=4096)
+def _of_address(address: str) -> str | None:
     host = address.split("://")[-1].split("/")[0].split(":")[0].lower()
     if host.startswith("bedrock-runtime") and "amazonaws" in host:
         return "aws.bedrock"
@@ -160,8 +164,11 @@ def provider_of_host(address: Any) -> str | None:
 
 def provider_of_name(name: Any) -> str | None:
     """The well-known name of what a span calls its provider (`anthropic.messages`, `ChatOpenAI`, `groq.chat`)."""
-    if not isinstance(name, str):
-        return None
+    return _of_name(name) if isinstance(name, str) else None
+
+
+@lru_cache(maxsize=4096)
+def _of_name(name: str) -> str | None:
     word = name.strip().strip('"').lower()
     if not word or word in FRAMEWORKS:
         return None
