@@ -165,7 +165,7 @@ def _month(label: str) -> str:
 
 def _waterfall(view: View, found: Bridge | None, cells: str) -> Component:
     if found is None or view.compare is None:
-        choose = dcc.Link("Compare with the period before", href=view.href(compare=None), className="button")
+        choose = dcc.Link("Compare with the period before", href=view.href(compare="previous"), className="button")
         return parts.card("Why the bill moved", html.P("There is nothing to compare with.", className="note"), choose)
     digits, shown = _digits(found), _shown(found)
     bill = found.found
