@@ -17,9 +17,10 @@ from dashboards import format as fmt
 from dashboards.month_desk import MonthDesk, current_month_desk
 from dashboards.period import month_of
 from dashboards.reader import current_reader
-from dashboards.view import View
+from dashboards.view import Filter, View
 from models.core.closing import CheckLine, PeriodState
 from models.core.payers import ZERO, Statement, StatementRow
+from models.core.queries import CostRow
 
 PATH = "/chargeback"
 TITLE = "Chargeback · Jevons"
@@ -215,7 +216,7 @@ def _drill(view: View, month: date, by: str, row: StatementRow) -> Component:
     lines = [
         html.Tr(
             [
-                html.Td(one.keys["agent"] or fmt.UNKNOWN, className="wrap"),
+                html.Td(_made_of(view, month, (by, row.payer), one), className="wrap"),
                 html.Td(one.keys["model"] or fmt.UNKNOWN, className="wrap quiet"),
                 parts.number(fmt.count(one.calls)),
                 parts.number(fmt.money(cost, digits), fmt.money_exact(cost)),
@@ -241,12 +242,20 @@ def _drill(view: View, month: date, by: str, row: StatementRow) -> Component:
     return parts.card(
         f"Statement: {row.payer or NOBODY}",
         parts.table(head, [*lines, *late], "What the statement is made of"),
-        subtitle=f"{month:%B %Y}, what it is made of; every row leads to its calls",
+        subtitle=f"{month:%B %Y}, what it is made of; an agent leads to its calls",
         end=[
             dcc.Link("Calls", href=calls, className="button"),
             dcc.Link([parts.icon("close")], href=view.href(payer=None), className="button plain", title="Close"),
         ],
     )
+
+
+def _made_of(view: View, month: date, payer: Filter, one: CostRow) -> Component:
+    if not one.calls and one.keys["agent"] is None:
+        return html.Span("no call: capacity, corrections that cancel out")
+    only = (payer, ("agent", one.keys["agent"]), ("model", one.keys["model"]))
+    href = view.with_filter(*only, path="/calls", period=f"{month:%Y-%m}")
+    return dcc.Link(one.keys["agent"] or "no agent named", href=href)
 
 
 def _checklist(view: View, period: PeriodState) -> Component:
