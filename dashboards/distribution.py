@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 import plotly.graph_objects as go
 
@@ -30,8 +30,8 @@ def quantile(costs: Sequence[Decimal], share: Decimal) -> Decimal | None:
     """
     if not costs:
         return None
-    rank = -(-(share * len(costs)) // 1)
-    return costs[max(int(rank), 1) - 1]
+    rank = int((share * len(costs)).to_integral_value(ROUND_CEILING))
+    return costs[max(rank, 1) - 1]
 
 
 def share_of_costliest(costs: Sequence[Decimal], share: Decimal) -> Decimal | None:
@@ -66,7 +66,7 @@ def bins(costs: Sequence[Decimal]) -> list[Bin]:
         while at < len(counts) - 1 and cost >= bounds[at + 1]:
             at += 1
         counts[at] += 1
-    return [Bin(low, high, tasks) for low, high, tasks in zip(bounds, bounds[1:], counts, strict=True)]
+    return [Bin(low, high, tasks) for low, high, tasks in zip(bounds[:-1], bounds[1:], counts, strict=True)]
 
 
 def histogram(costs: Sequence[Decimal], marks: Sequence[tuple[str, Decimal | None]], scheme: Scheme) -> go.Figure:

@@ -49,6 +49,7 @@ def form(view: View) -> Component:
             dcc.Link("Leave it", href=view.href(form=None, rate_provider=None, rate_model=None), className="button"),
         ],
         className="chips",
+        style={"marginTop": "12px"},
     )
     return parts.card(
         "Set a rate",

@@ -102,7 +102,7 @@ def _missing(view: View, missing: Sequence[MissingPrice]) -> Component:
     ]  # fmt: skip
     return parts.card(
         "Without a price",
-        parts.table(head, rows, "Models without a price"),
+        parts.table(head, rows, "Models without a price", "tight"),
         subtitle="what these calls cost is unknown and in no amount; a rate set here counts once the month is repriced",
     )
 
@@ -137,8 +137,8 @@ def _rates(rates: Sequence[Rate]) -> Component:
     columns = [
         grids.text_column("model", "Model", minWidth=150, flex=1.6, tooltipField="model"),
         grids.text_column("provider", "Provider", minWidth=90, flex=0.8),
-        grids.text_column("bucket", "Bucket", minWidth=120, flex=1),
-        grids.number_column("price", "$ / M", minWidth=84, flex=0.7, sortable=True),
+        grids.text_column("bucket", "Bucket", minWidth=136, flex=1),
+        grids.number_column("price", "$ / M", minWidth=104, flex=0.7, sortable=True),
         grids.text_column("tier", "Tier", minWidth=110, flex=1),
         grids.text_column("span", "In force", minWidth=160, flex=1.3, tooltipField="span"),
         grids.text_column("source", "Source", minWidth=130, flex=1.2, tooltipField="source"),
@@ -191,7 +191,7 @@ def _books(view: View, books: Books) -> Component:
     ]  # fmt: skip
     return parts.card(
         "Price books",
-        parts.table(head, [row(book) for book in found], "Price books"),
+        parts.table(head, [row(book) for book in found], "Price books", "tight"),
         subtitle="a book is never changed: a new one replaces it, and a charge names the one it was priced by",
     )
 

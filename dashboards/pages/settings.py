@@ -74,7 +74,7 @@ def _projects(view: View) -> Component:
     head = [("Project", False), ("First call, UTC", True), ("Last call, UTC", True)]
     return parts.card(
         "Projects",
-        parts.table(head, rows, "Projects"),
+        parts.table(head, rows, "Projects", "tight"),
         subtitle="a separate set of telemetry and figures; an agent's key says which it belongs to",
     )
 
@@ -100,7 +100,7 @@ def _keys(view: View, keys: Sequence[Key]) -> Component:
         )
 
     head = [("Name", False), ("Project", False), ("May", False), ("Begins", False), ("Ends", True), ("State", False)]
-    listed = parts.table(head, [row(key) for key in keys], "Keys") if keys else html.P("No key was made yet.")
+    listed = parts.table(head, [row(key) for key in keys], "Keys", "tight") if keys else html.P("No key was made yet.")
     return parts.card(
         "Keys",
         listed,
@@ -121,7 +121,11 @@ def _people(people: Sequence[Person]) -> Component:
         for one in people
     ]
     head = [("Name", False), ("Role", False), ("State", False)]
-    listed = parts.table(head, rows, "People") if rows else html.P("Nobody has a login: on loopback none is needed.")
+    listed = (
+        parts.table(head, rows, "People", "tight")
+        if rows
+        else html.P("Nobody has a login: on loopback none is needed.")
+    )
     return parts.card(
         "People",
         listed,
