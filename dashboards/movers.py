@@ -19,7 +19,13 @@ from models.core.queries import CostRow
 from models.core.vocabulary import Granularity
 
 NAMELESS = {"model": "no model", "agent": "no agent attribute", "team": "no team"}
+NO_CALL = "own capacity, no call"
 MOVERS = 4
+
+
+def nameless(dimension: str, row: CostRow | None) -> str:
+    """What has no value of a dimension: calls that name none, or hours of own hardware that served none."""
+    return NO_CALL if row is not None and row.calls == 0 else NAMELESS[dimension]
 
 
 def movers(view: View, dimension: str, title: str) -> Component:
@@ -52,7 +58,9 @@ def movers(view: View, dimension: str, title: str) -> Component:
 
     def row(name: str | None) -> html.Tr:
         mark = parts.swatch(colour(known.get(name) if name else None, view.theme)) if dimension == "model" else None
-        link = dcc.Link(name or NAMELESS[dimension], href=view.with_filter((dimension, name)), title=name or "")
+        link = dcc.Link(
+            name or nameless(dimension, now.get(name)), href=view.with_filter((dimension, name)), title=name or ""
+        )
         share = fmt.share_of(spent(now, name), total)
         moved = (
             parts.number(

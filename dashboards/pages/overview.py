@@ -14,7 +14,7 @@ from dashboards import format as fmt
 from dashboards.data import Group
 from dashboards.downloads import costs_href
 from dashboards.identity import colour, places
-from dashboards.movers import NAMELESS, movers
+from dashboards.movers import NAMELESS, movers, nameless
 from dashboards.overview_tiles import RunRate, known, run_rate, tiles
 from dashboards.period import Period, month_of
 from dashboards.plan import alerts_card
@@ -192,7 +192,7 @@ def _over_time(
 def _name(dimension: str, group: Group) -> str:
     if group.row is None:
         return fmt.plural(group.members, "other")
-    return group.name if group.name is not None else NAMELESS[dimension]
+    return group.name if group.name is not None else nameless(dimension, group.row)
 
 
 def _linked(view: View, dimension: str, group: Group) -> Component | str:
