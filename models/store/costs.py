@@ -64,7 +64,7 @@ def _rows(connection: Connection, query: CostQuery, chosen: Plan) -> list[tuple[
     grouping = ", ".join([*columns, "s.at"])
     found = connection.execute(
         text(
-            f"WITH cells AS MATERIALIZED ({chosen.cells}), grouped AS ("
+            f"{chosen.cells}, grouped AS ("
             f"SELECT {keys}s.at, {_sums(chosen)} FROM {joined(chosen)} WHERE {where} GROUP BY {grouping} "
             "HAVING sum(s.charges) <> 0), "
             f'placed AS (SELECT *, {cost} AS sort_cost, {place} COLLATE "C" AS place FROM grouped) '
@@ -82,7 +82,7 @@ def _totals(connection: Connection, query: CostQuery) -> CostRow:
     chosen = plan(ungrouped, by_bucket=by_bucket)
     where = conditions(ungrouped, chosen.parameters)
     found = connection.execute(
-        text(f"WITH cells AS MATERIALIZED ({chosen.cells}) SELECT {_sums(chosen)} FROM {joined(chosen)} WHERE {where}"),
+        text(f"{chosen.cells} SELECT {_sums(chosen)} FROM {joined(chosen)} WHERE {where}"),
         chosen.parameters,
     ).one()
     return _row(ungrouped, found._mapping, by_bucket)
@@ -119,6 +119,11 @@ def _tasks(connection: Connection, query: CostQuery, page: list[tuple[CostRow, A
     """The rows of a page with their distinct tasks counted; calls without a task are no task."""
     if not page:
         return []
+    if "task" in query.group_by and (len(query.projects) == 1 or "project" in query.group_by):
+        # A row of one task of one project is that task.
+        for row, _ in page:
+            row.tasks = int(row.keys["task"] is not None and bool(row.calls))
+        return [row for row, _ in page]
     counts = task_counts(connection, query)
     if counts is None:
         counts = _counts_by_unit(connection, query)
@@ -134,12 +139,13 @@ def _counts_by_unit(connection: Connection, query: CostQuery) -> dict[tuple[Any,
     keys = "".join(f"{column} AS key_{position}, " for position, column in enumerate(columns))
     names = "".join(f"key_{position}, " for position in range(len(columns)))
     where = conditions(query, parameters)
-    # Distinct rows first: they are hashed, where count(DISTINCT …) would sort every cell.
+    # Groups of tasks first: they are hashed, where count(DISTINCT …) would sort every cell.
     found = connection.execute(
         text(
-            f"WITH cells AS MATERIALIZED ({chosen.cells}) SELECT {names}at, count(*) AS tasks FROM ("
-            f"SELECT DISTINCT {keys}s.at, s.project_id, u.task FROM {joined(chosen)} "
-            f"WHERE {where} AND s.calls > 0 AND u.task IS NOT NULL) task GROUP BY {names}at"
+            f"{chosen.cells} SELECT {names}at, count(*) AS tasks FROM ("
+            f"SELECT {keys}s.at, s.project_id, u.task FROM {joined(chosen)} WHERE {where} AND u.task IS NOT NULL "
+            f"GROUP BY {', '.join([*columns, 's.at', 's.project_id', 'u.task'])} HAVING sum(s.calls) > 0) task "
+            f"GROUP BY {names}at"
         ),
         parameters,
     ).all()

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, text
 from app import wiring
 from app.api import create_app
 from app.settings import Settings
+from app.tasks.count import count
 from app.tasks.derive import derive, derive_batch
 from app.tasks.rate import rate_batch
 from app.tasks.repricing import rebuild, reprice
