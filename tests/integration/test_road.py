@@ -212,6 +212,7 @@ def test_a_worker_that_dies_between_the_steps_loses_and_doubles_nothing(api: Tes
     rollup()
     assert figures(api)["totals"] == whole["totals"]
     watch()
+    count()
     with database.begin() as connection:
         assert backlog(connection) == []
 
