@@ -33,7 +33,6 @@ def derive() -> int:
     done = until_empty("derive", lambda connection: derive_batch(connection, BATCH_TRACES))
     if done:
         wiring.current().hint("watch")
-        wiring.current().hint("rollup")
         wiring.current().hint("count")
     return done
 

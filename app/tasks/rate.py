@@ -3,7 +3,6 @@
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from app import wiring
 from app.tasks.loop import until_empty
 from app.tasks.pricing import charge_rows
 from app.worker import celery
@@ -20,10 +19,7 @@ def rate() -> int:
 
     Delivered at least once, effective once: a call leaves the queue in the transaction that records its charge.
     """
-    done = until_empty("rate", lambda connection: rate_batch(connection, BATCH_CALLS))
-    if done:
-        wiring.current().hint("rollup")
-    return done
+    return until_empty("rate", lambda connection: rate_batch(connection, BATCH_CALLS))
 
 
 def rate_batch(connection: Connection, limit: int) -> int:

@@ -14,7 +14,8 @@ QUEUES = {
     "capacity": CAPACITY_DUE,
     "watch": "unwatched_traces",
     "deliver": "deliveries WHERE state = 'pending' AND next_attempt_at <= now()",
-    "rollup": "dirty_hours",
+    # A merge rewrites whole days and no figure waits for it: let some parts gather first.
+    "rollup": "dirty_hours WHERE since <= now() - interval '20 seconds'",
     "count": "dirty_tasks",
 }
 """Task → the table, or the rows of it, that it works off."""
