@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from app.measures import COMMIT_SECONDS, QUEUE_BYTES, SPANS_RECEIVED, SPANS_REJECTED, SPANS_STORED
 from ingest.linking import link_ids
 from ingest.otlp import Encoding, decode
 from ingest.otlp_records import Window
@@ -159,11 +160,13 @@ class Collector:
             if self._held_bytes and self._held_bytes + size > self._max_queue_bytes:
                 raise Overloaded(self._held_bytes, self._max_queue_bytes)
             self._held_bytes += size
+        QUEUE_BYTES.inc(size)
 
     def let_go(self, size: int) -> None:
         """The other half of `hold`, once the body is acknowledged or refused."""
         with self._changed:
             self._held_bytes -= size
+        QUEUE_BYTES.dec(size)
 
     def submit(
         self, body: bytes, encoding: Encoding, signal: Signal, project_id: int, window: Window | None = None
@@ -178,6 +181,7 @@ class Collector:
         finally:
             if len(self._readers) < MAX_READERS:
                 self._readers.append(reader)
+        SPANS_RECEIVED.inc(len(decoded.spans) + len(decoded.rejections))
         links = [link_ids(span) for span in decoded.spans]
         spans = prepare_spans(project_id, decoded.spans, links)
         # The digest only names rejections; a clean body does without.
@@ -240,7 +244,8 @@ class Collector:
         if not taken:
             return
         try:
-            outcome = self._stored(taken)
+            with COMMIT_SECONDS.time():
+                outcome = self._stored(taken)
         except Exception as fault:
             if is_unavailable(fault):
                 log.error("commit of %d bodies failed: %s", len(taken), fault)
@@ -256,7 +261,10 @@ class Collector:
             taken[0].done.set_exception(fault if isinstance(fault, JevonsError) else StoreUnavailable(fault))
             return
         for submission in taken:
-            submission.done.set_result(_receipt(submission, outcome))
+            receipt = _receipt(submission, outcome)
+            SPANS_STORED.inc(receipt.records)
+            SPANS_REJECTED.inc(len(receipt.rejections))
+            submission.done.set_result(receipt)
         self._to_hint.set()
 
     def _stored(self, taken: list[_Submission]) -> StoreOutcome:

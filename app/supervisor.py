@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -110,6 +111,8 @@ class Supervisor:
         self.details: dict[str, str] = {}
         self.address_file = self.data_dir / "run" / "addresses.json"
         """Where the children meet the addresses of database and broker; private, for it holds passwords."""
+        self.measures_dir = self.data_dir / "run" / "measures"
+        """Counters that all children share, so that any of them answers `/metrics` for all."""
         self.database_url = settings.database_url.get_secret_value() if settings.database_url else None
         self.redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
 
@@ -204,6 +207,8 @@ class Supervisor:
 
     def _spawn_children(self) -> None:
         self.address_file.unlink(missing_ok=True)
+        shutil.rmtree(self.measures_dir, ignore_errors=True)
+        self.measures_dir.mkdir(mode=0o700)
         environment = self._environment()
         host, port, grpc_port = self.settings.host, self.settings.port, self.settings.grpc_port
         plans: list[tuple[str, str, tuple[str, int] | None, str]] = [
@@ -258,6 +263,9 @@ class Supervisor:
             if time.monotonic() >= watch.start_again_at:
                 self._start_again(watch)
         elif (status := service.poll()) is not None:
+            # What a dead process had in hand is not there any more; what it counted stays counted.
+            for gauge in self.measures_dir.glob(f"gauge_live*_{service.pid}.db"):
+                gauge.unlink()
             pause = watch.note_death()
             self.say(service.name, "died", f"status {status}; starting again in {pause:g} s")
         elif not watch.was_ready and service.is_ready():
@@ -309,6 +317,7 @@ class Supervisor:
         return {
             **os.environ,
             "JEVONS_ADDRESS_FILE": str(self.address_file),
+            "PROMETHEUS_MULTIPROC_DIR": str(self.measures_dir),
             "JEVONS_DATA_DIR": str(self.data_dir),
             "JEVONS_HOST": self.settings.host,
             "JEVONS_PORT": str(self.settings.port),

@@ -4,10 +4,11 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from app import wiring
 from app.auth import Principal, viewer
+from app.measures import exposition
 
 router = APIRouter(tags=["operations"])
 
@@ -62,5 +63,5 @@ def ready() -> Response:
 
 @router.get("/metrics", response_class=Response)
 def metrics(_: Annotated[Principal, Depends(viewer)]) -> Response:
-    """Counters and gauges in Prometheus' text format."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    """Counters and gauges of this instance in Prometheus' text format."""
+    return Response(exposition(), media_type=CONTENT_TYPE_LATEST)

@@ -40,6 +40,13 @@ def backlog(connection: Connection) -> list[str]:
     return [task for task in QUEUES if row._mapping[task]]
 
 
+def queue_sizes(connection: Connection) -> dict[str, int]:
+    """Rows that wait for each task, over all projects."""
+    columns = ", ".join(f"(SELECT count(*) FROM {table}) AS {task}" for task, table in QUEUES.items())
+    row = connection.execute(text(f"SELECT {columns}")).one()
+    return {task: int(row._mapping[task]) for task in QUEUES}
+
+
 def freshness(connection: Connection, projects: Sequence[int]) -> Freshness:
     """What of these projects is acknowledged but not in the figures yet."""
     row = connection.execute(

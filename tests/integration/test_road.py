@@ -281,3 +281,18 @@ def test_rebuilding_keeps_equal_charges_and_repricing_follows_a_new_price(api: T
     assert figures(api)["totals"] == before["totals"]
     assert reprice(1, *period, actor="test", dry_run=False).change == -cost / 2
     assert Decimal(figures(api)["totals"]["effective_cost"]) == cost / 2
+
+
+def test_metrics_tell_what_is_kept_and_what_waits(api: TestClient, database: Engine) -> None:
+    send(database, [chat(77, 1), chat(77, 2)])
+    kept = api.get("/api/v1/status").json()["spans_stored"]
+    figures_of = dict(
+        line.rsplit(" ", 1) for line in api.get("/metrics").text.splitlines() if line.startswith("jevons_")
+    )
+    assert figures_of["jevons_database_up"] == "1.0"
+    assert float(figures_of["jevons_spans_kept"]) == kept
+    assert float(figures_of['jevons_backlog{task="derive"}']) == 1
+    derive()
+    after = api.get("/metrics").text
+    assert 'jevons_backlog{task="derive"} 0.0' in after
+    assert "# TYPE jevons_commit_seconds histogram" in after
