@@ -1,5 +1,6 @@
 """docker-compose.yml: each service's own command and environment, as real processes against external servers."""
 
+import json
 import os
 import re
 import subprocess
@@ -53,36 +54,44 @@ def places(postgres_url: str, valkey_url: str, tmp_path_factory: pytest.TempPath
 def _run(places: dict[str, str], *arguments: str) -> str:
     command = [JEVONS, *arguments]
     environment = _environment(COMPOSE["services"]["migrate"], places)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
     return done.stdout
 
 
 @pytest.fixture(scope="module")
-def stack(places: dict[str, str]) -> Iterator[str]:
-    """All services of the file, in the order of their dependencies; the URL of the api."""
+def key(places: dict[str, str]) -> str:
+    """A migrated database, and an API key in it: without one, nothing listens beyond loopback."""
+    migrate = COMPOSE["services"]["migrate"]
+    subprocess.run(_command(migrate), env=_environment(migrate, places), check=True, timeout=120)
+    return json.loads(_run(places, "keys", "create", "agents", "--json"))["key"]
+
+
+@pytest.fixture(scope="module")
+def stack(places: dict[str, str], key: str) -> Iterator[str]:
+    """All services of the file; the URL of the api."""
+    assert key
     services = COMPOSE["services"]
-    subprocess.run(_command(services["migrate"]), env=_environment(services["migrate"], places), check=True, timeout=60)
-    running = [
-        subprocess.Popen(_command(services[name]), env=_environment(services[name], places), stderr=subprocess.DEVNULL)
+    running = {
+        name: subprocess.Popen(_command(services[name]), env=_environment(services[name], places))
         for name in OURS
         if name != "migrate"
-    ]
+    }
     url = f"http://127.0.0.1:{places['JEVONS_PORT']}"
 
     def ready() -> bool:
-        assert all(process.poll() is None for process in running)
+        assert {name: process.poll() for name, process in running.items()} == dict.fromkeys(running)
         try:
             return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
         except httpx.TransportError:
             return False
 
     try:
-        eventually(ready, 60)
+        eventually(ready, 120)
         yield url
     finally:
-        for process in running:
+        for process in running.values():
             process.terminate()
-        for process in running:
+        for process in running.values():
             process.wait(30)
 
 
@@ -102,12 +111,9 @@ def test_without_a_key_the_stack_refuses_spans_and_questions(stack: str) -> None
     assert httpx.get(f"{stack}/api/v1/costs").status_code == 401
 
 
-def test_spans_sent_with_a_key_are_priced(stack: str, places: dict[str, str]) -> None:
-    output = _run(places, "keys", "create", "agents", "--json")
-    key = re.search(r"jvn_[\w-]+|\"key\": ?\"([^\"]+)\"", output)
-    assert key, output
-    secret = key.group(1) or key.group(0)
-    headers = {"Authorization": f"Bearer {secret}"}
+def test_spans_sent_with_a_key_are_priced(stack: str, key: str, places: dict[str, str]) -> None:
+    viewer = json.loads(_run(places, "keys", "create", "reports", "--scope", "read", "--json"))["key"]
+    headers = {"Authorization": f"Bearer {key}"}
     for body in requests("composed", 4, 2):
         answer = httpx.post(
             f"{stack}/v1/traces", content=body, headers=headers | {"Content-Type": "application/x-protobuf"}
@@ -115,7 +121,9 @@ def test_spans_sent_with_a_key_are_priced(stack: str, places: dict[str, str]) ->
         assert answer.status_code == 200, answer.text
 
     def priced() -> bool:
-        totals = httpx.get(f"{stack}/api/v1/costs", headers=headers).json()["totals"]
+        answer = httpx.get(f"{stack}/api/v1/costs", headers={"Authorization": f"Bearer {viewer}"})
+        assert answer.status_code == 200, answer.text
+        totals = answer.json()["totals"]
         return totals["calls"] == 4 * CALLS_PER_TRACE and totals["unpriced_calls"] == 0
 
     eventually(priced, 30)
