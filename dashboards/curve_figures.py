@@ -40,6 +40,11 @@ def _month_ticks(labels: Sequence[str], most: int) -> tuple[list[str], list[str]
     return list(chosen), words
 
 
+def _room(labels: Sequence[str]) -> list[float]:
+    """The range of a category axis: names at the ends of lines stand in the margin and take nothing of it."""
+    return [-0.4, len(labels) - 0.6]
+
+
 def jevons_picture(points: Sequence[IndexPoint], log: bool, scheme: Scheme) -> go.Figure:
     """Price index, volume index and bill from 100; a new chain starts a new line from 100."""
     token, series = TOKENS[scheme], SERIES[scheme]
@@ -88,7 +93,7 @@ def jevons_picture(points: Sequence[IndexPoint], log: bool, scheme: Scheme) -> g
         margin={"l": 40, "r": 84, "t": 22, "b": 38},
         xaxis={
             "type": "category", "categoryorder": "array", "categoryarray": labels, "tickvals": chosen,
-            "ticktext": words,
+            "ticktext": words, "range": _room(labels),
         },
         yaxis={"type": "log" if log else "linear", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]},
     )  # fmt: skip
@@ -240,7 +245,7 @@ def price_per_task(points: Sequence[IndexPoint], scheme: Scheme) -> go.Figure:
         margin={"l": 46, "r": 56, "t": 8, "b": 38},
         xaxis={
             "type": "category", "categoryorder": "array", "categoryarray": labels, "tickvals": chosen,
-            "ticktext": names,
+            "ticktext": names, "range": _room(labels),
         },
         yaxis={"tickvals": ticks, "ticktext": words, "range": [0, float(most) * 1.12 or 1]},
     )  # fmt: skip
