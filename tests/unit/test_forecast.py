@@ -38,9 +38,9 @@ def share_covered(histories: int, ahead: int) -> tuple[float, float]:
 
 @pytest.mark.slow
 def test_eight_of_ten_sums_lie_in_the_80_percent_interval() -> None:
-    # Sixty of the two hundred that docs/spend-curves.md tells the full figures of; at sixty, one standard error is 5 %.
-    covered, _ = share_covered(60, 15)
-    assert 0.72 <= covered <= 0.88
+    # Thirty of the two hundred that docs/spend-curves.md tells the full figures of; at thirty, one standard error is 7 %.
+    covered, _ = share_covered(30, 15)
+    assert 0.65 <= covered <= 0.95
 
 
 def test_growth_and_weekends_go_on() -> None:
