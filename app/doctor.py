@@ -11,6 +11,7 @@ from importlib.metadata import version
 from sqlalchemy import Engine, text
 
 from app import migrate
+from app.embedded.process import is_port_free
 from app.runtime import addresses, running
 from app.settings import Settings
 from models.store.audit import first_broken_event
@@ -35,6 +36,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("versions", True, f"jevons {version('jevons')}, Python {platform.python_version()}, {sys.platform}")
     yield _disk(settings)
     yield _instance(settings)
+    yield _ports(settings)
     try:
         database, broker = addresses(settings)
     except Exception as missing:
@@ -76,6 +78,16 @@ def _instance(settings: Settings) -> Finding:
     return Finding(
         "instance", answer.status_code == 200, f"pid {found.pid}, {found.base_url}: {answer.text}", "see below"
     )
+
+
+def _ports(settings: Settings) -> Finding:
+    """Whether the ports are ours to take; those of a running instance are taken by itself."""
+    wanted = {"--port": settings.port, "--grpc-port": settings.grpc_port}
+    if running(settings.data_dir) is not None:
+        return Finding("ports", True, "held by the running instance")
+    taken = [f"{option} {port}" for option, port in wanted.items() if not is_port_free(port, settings.host)]
+    seen = f"taken: {', '.join(taken)}" if taken else f"{', '.join(map(str, wanted.values()))} are free"
+    return Finding("ports", not taken, seen, "stop what listens there, or choose others with --port and --grpc-port")
 
 
 def _database(url: str) -> Iterator[Finding]:
@@ -135,7 +147,13 @@ def _partitions(engine: Engine) -> Finding:
                 "LEFT JOIN pg_inherits i ON i.inhparent = c.oid GROUP BY c.relname ORDER BY c.relname"
             )
         ).all()
-    return Finding("partitions", True, ", ".join(f"{name}: {count}" for name, count in found) or "no partitioned table")
+        today = connection.execute(
+            text("SELECT to_regclass('spans_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NOT NULL")
+        ).scalar_one()
+    seen = ", ".join(f"{name}: {count}" for name, count in found) or "no partitioned table"
+    if not today and any(name == "spans" and count for name, count in found):
+        seen += "; none for today's spans yet, the first of them makes it"
+    return Finding("partitions", bool(found), seen, "run `jevons migrate`")
 
 
 def _audit(engine: Engine) -> Finding:

@@ -28,6 +28,7 @@ TITLES = {
     409: "Conflict",
     413: "Too large",
     415: "Unsupported media type",
+    421: "Not asked by our name",
     422: "Input not valid",
     429: "Too many requests",
     500: "Internal error",

@@ -1,5 +1,6 @@
 """Logging in: a page, a signed cookie, and the guard before everything people look at."""
 
+import math
 import os
 import secrets
 from functools import lru_cache
@@ -16,7 +17,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app import wiring
 from app.auth_mode import is_required
 from app.errors import problem
+from app.hosts import is_own_host
 from app.settings import Settings
+from app.throttle import Throttle
 from models.core.credentials import hash_password, is_password
 from models.store.projects import user_named
 
@@ -91,6 +94,11 @@ class Guard:
             await self.app(scope, receive, send)
             return
         path = scope["path"]
+        settings = wiring.current().settings
+        asks = is_required(settings)
+        if not asks and not is_own_host(_header(scope, b"host"), settings):
+            await self._refuse_host(scope, receive, send)
+            return
         if scope["type"] == "http":
             request = Request(scope)
             if (
@@ -101,7 +109,6 @@ class Guard:
                 answer = problem(403, f"{request.method} {path} was sent by a page of {request.headers['origin']}.")
                 await answer(scope, receive, send)
                 return
-        asks = is_required(wiring.current().settings)
         if not asks or path in OPEN_PATHS or path.startswith(OWN_RULES) or scope.get("session", {}).get("user"):
             await self.app(scope, receive, send)
             return
@@ -119,9 +126,26 @@ class Guard:
             answer = problem(401, "log in first: /login", code="unauthorized")
         await answer(scope, receive, send)
 
+    async def _refuse_host(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        answer = problem(
+            421,
+            "this instance asks nobody who they are, so it answers only to names of this machine. "
+            "Use http://127.0.0.1, add the name to JEVONS_ALLOWED_HOSTS, or set JEVONS_AUTH=required.",
+            code="host_not_ours",
+        )
+        await answer(scope, receive, send)
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+
 
 def install(app: FastAPI, settings: Settings) -> None:
     """Add the login page, the guard and, outside of it, the session."""
+    throttle = Throttle()
 
     @app.get("/login", include_in_schema=False)
     async def show(next: str = "/") -> HTMLResponse:
@@ -133,6 +157,14 @@ def install(app: FastAPI, settings: Settings) -> None:
         """Check name and password; a wrong one is told no more than that."""
         form = parse_qs((await request.body())[:10_000].decode(errors="replace"))
         name, password = form.get("name", [""])[0], form.get("password", [""])[0]
+        # By name, so that nobody guesses from many addresses; by address, so that nobody guesses many names.
+        tried = (f"name {name}", f"address {request.client.host if request.client else ''}")
+        wait = math.ceil(throttle.wait_seconds(*tried))
+        if wait:
+            page = PAGE.format(
+                next=escape(quote(own_path(next), safe="/")), message=f"Too many failed logins. Try again in {wait} s."
+            )
+            return HTMLResponse(page, status_code=429, headers={"Retry-After": str(wait)})
 
         def look_up() -> str | None:
             with wiring.transaction() as connection:
@@ -143,8 +175,10 @@ def install(app: FastAPI, settings: Settings) -> None:
 
         found = await run_in_threadpool(look_up)
         if found is None:
+            throttle.note_failure(*tried)
             page = PAGE.format(next=escape(quote(own_path(next), safe="/")), message="Name or password is wrong.")
             return HTMLResponse(page, status_code=401)
+        throttle.forget(*tried)
         request.session.clear()
         request.session["user"] = found
         return RedirectResponse(own_path(next), status_code=303)

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(default=None, description="Redis or Valkey; unset: an embedded one is started.")
     data_dir: Path = Field(default_factory=default_data_dir, description="Data of the embedded servers, keys, locks.")
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    allowed_hosts: str = Field(
+        default="", description="Further names, comma-separated, by which an instance without logins may be asked."
+    )
     port: int = Field(default=4318, description="HTTP: collector, API and UI.")
     grpc_port: int = Field(default=4317, description="OTLP over gRPC.")
     api_processes: int = Field(

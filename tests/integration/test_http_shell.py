@@ -201,6 +201,24 @@ def test_a_page_of_another_site_cannot_make_a_browser_change_things(client: Test
     assert client.post("/api/v1/nothing", headers={"origin": "http://testserver"}).status_code == 404
 
 
+def test_a_name_that_was_pointed_at_this_machine_is_not_answered(client: TestClient) -> None:
+    refused = client.get("/api/v1/costs", headers={"host": "evil.example:4318"})
+    assert refused.status_code == 421
+    assert "JEVONS_ALLOWED_HOSTS" in refused.json()["detail"]
+    assert client.post("/v1/traces", content=b"", headers={"host": "evil.example"}).status_code == 421
+    assert client.get("/healthz", headers={"host": "127.0.0.1:4318"}).status_code == 200
+
+
+def test_who_fails_to_log_in_too_often_has_to_wait(migrated) -> None:
+    with client_of(migrated.url, None, auth="required") as client:
+        wrong = {"name": "eve", "password": "guess"}
+        answers = [client.post("/login", data=wrong).status_code for _ in range(11)]
+        assert answers == [401] * 10 + [429]
+        assert int(client.post("/login", data=wrong).headers["retry-after"]) > 200
+        assert client.get("/healthz", headers={"host": "costs.example.org"}).status_code == 200
+    wiring.use(None)
+
+
 def test_a_password_is_kept_salted_and_recognised() -> None:
     kept = hash_password("correct horse")
     assert kept != hash_password("correct horse")
