@@ -123,7 +123,10 @@ def beat() -> None:
         announce()
 
     beat_init.connect(on_ready)
-    run_beat(settings().data_dir / "run" / "beat")
+    folder = settings().data_dir / "run"
+    # In a container of its own beat finds an empty data directory.
+    folder.mkdir(parents=True, exist_ok=True)
+    run_beat(folder / "beat")
 
 
 def demo() -> None:

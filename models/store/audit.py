@@ -52,7 +52,7 @@ def first_broken_event(connection: Connection) -> int | None:
     """Id of the first event that does not follow from the one before it, or None where the chain is whole."""
     previous = FIRST
     for row in connection.execute(select(AuditEventRow.__table__).order_by(AuditEventRow.id)).mappings():
-        if row["previous"] != previous or _digest(row) != row["digest"]:
+        if row["previous"] != previous or _digest(dict(row)) != row["digest"]:
             return row["id"]
         previous = row["digest"]
     return None

@@ -310,6 +310,10 @@ def test_narrow_groupings_read_neither_calls_nor_charges(database: Engine, proje
     for group_by in [("agent", "model"), ("bucket",), ("team",)]:
         chosen = plan(query(project, group_by=group_by), by_bucket="bucket" in group_by)
         with database.connect() as connection:
-            lines = connection.execute(text(f"EXPLAIN {chosen.cells} SELECT * FROM cells"), chosen.parameters).scalars().all()
+            lines = (
+                connection.execute(text(f"EXPLAIN {chosen.cells} SELECT * FROM cells"), chosen.parameters)
+                .scalars()
+                .all()
+            )
         assert not any("calls_2" in line or "charges" in line.split("(")[0] for line in lines if "Scan" in line), lines
         assert any("rollup_" in line for line in lines)

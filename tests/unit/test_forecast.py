@@ -38,7 +38,7 @@ def share_covered(histories: int, ahead: int) -> tuple[float, float]:
 
 @pytest.mark.slow
 def test_eight_of_ten_sums_lie_in_the_80_percent_interval() -> None:
-    # Thirty of the two hundred that docs/spend-curves.md tells the full figures of; at thirty, one standard error is 7 %.
+    # docs/spend-curves.md tells the figures of two hundred; at thirty, one standard error is 7 %.
     covered, _ = share_covered(30, 15)
     assert 0.65 <= covered <= 0.95
 
