@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from ingest.dialects.base import Context, Convention, Dialect, Reading, always, version_of
+from ingest.dialects.base import Attributes, Context, Convention, Dialect, Reading, Role, always, version_of
 from ingest.dialects.crewai import openinference_crew
 from ingest.dialects.vocabulary import GENAI, OPENINFERENCE, joined
 from ingest.usage import EXCLUSIVE, INCLUSIVE, UNKNOWN
+from models.core.telemetry import Span
 
 _BODIES = ("output.value", "metadata")
 _WORDS = joined(OPENINFERENCE, GENAI)
@@ -45,6 +46,11 @@ def _agno(context: Context) -> Convention:
 def _google(context: Context) -> Convention:
     # The prompt count has the tool prompt added; only the raw answer tells it apart.
     return Convention(INCLUSIVE, "OpenInference-google adds thoughts to the output and the tool prompt to the prompt")
+
+
+def _llama_index_role(span: Span, attributes: Attributes) -> Role | None:
+    """LlamaIndex marks methods as LLM that only put a request together, such as `_prepare_chat_with_tools`."""
+    return Role.ROLLUP if "._prepare" in span.name else None
 
 
 def _scopes(*names: str) -> tuple[str, ...]:
@@ -100,6 +106,15 @@ DIALECTS = (
         vocabulary=_WORDS,
         convention=always(INCLUSIVE, "CrewAI's UsageMetrics.prompt_tokens contain cached_prompt_tokens"),
         adjust=openinference_crew,
+        rank=1,
+    ),
+    Dialect(
+        name="openinference-llama-index",
+        scopes=_scopes("llama_index"),
+        vocabulary=_WORDS,
+        convention=always(INCLUSIVE, "OpenInference: llm.token_count.prompt contains its prompt_details"),
+        bodies=_BODIES,
+        role=_llama_index_role,
         rank=1,
     ),
     Dialect(

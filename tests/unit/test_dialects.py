@@ -174,3 +174,12 @@ def test_a_prefix_that_repeats_the_provider_is_no_part_of_the_model(provider: st
     counts = {"gen_ai.usage.input_tokens": 9, "gen_ai.usage.output_tokens": 1}
     (call,) = derive_calls([span(1, "chat", "opentelemetry.instrumentation.openai_v2", {**told, **counts})]).calls
     assert (call.model, call.request_model) == (model, served)
+
+
+def test_a_method_that_only_prepares_a_request_is_no_call() -> None:
+    scope = "openinference.instrumentation.llama_index"
+    model = {"openinference.span.kind": "LLM", "llm.model_name": "gpt-oss-120b"}
+    counts = {"llm.token_count.prompt": 100, "llm.token_count.completion": 10}
+    prepared = span(1, "OpenAILike._prepare_chat_with_tools", scope, model)
+    asked = span(2, "OpenAILike.achat", scope, model | counts)
+    assert [call.tokens.input for call in derive_calls([prepared, asked]).calls] == [100]
