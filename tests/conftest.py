@@ -14,6 +14,9 @@ from app import migrate
 from app.embedded.postgres import Postgres
 from app.embedded.valkey import Valkey
 from models.store.engine import APP_ROLE, OWNER_ROLE, make_engine
+from tests.chromium import browser
+
+__all__ = ["browser"]
 
 TEMPLATE = "jevons_template"
 

@@ -28,7 +28,7 @@ def test_no_table_keeps_money_in_a_float(path: Path) -> None:
 
 def test_the_glossary_has_the_words_of_the_tables() -> None:
     words = (ROOT / "docs" / "architecture.md").read_text()
-    for word in ("call", "bucket", "charge", "link group", "unpriced", "attribution", "dirty hour", "rejection"):
+    for word in ("call", "bucket", "charge", "link group", "unpriced", "attribution", "rollup cell", "rejection"):
         assert f"| {word}" in words or f", {word}" in words, f"the glossary lacks {word}"
 
 

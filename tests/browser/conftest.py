@@ -1,8 +1,6 @@
 """A real Chromium, and the pages on a real server over hand-made calls."""
 
 import logging
-import os
-import shutil
 import socket
 import threading
 import time
@@ -13,48 +11,19 @@ from pathlib import Path
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from dashboards import identity
 from dashboards.main import mount
 
 from .hand_made import HandMadeReader, Made, made_calls
 
-ARGUMENTS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 PERIOD = "period=2026-11-01..2026-11-20"
 PATIENCE_MS = 20_000
 """How long a step may take where other work shares the processors."""
 expect.set_options(timeout=PATIENCE_MS)
 AXE = Path(__file__).with_name("axe.min.js")
 """axe-core 4.14.1, MPL-2.0 (axe-LICENSE.txt), unchanged."""
-
-
-def chromium() -> str | None:
-    """The browser: JEVONS_CHROMIUM, or one on the path."""
-    named = os.environ.get("JEVONS_CHROMIUM")
-    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
-    return named or next((path for path in found if path), None)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """One Chromium for all pages."""
-    path = chromium()
-    if path is None:
-        pytest.skip("no Chromium on the path: install chromium, or name it in JEVONS_CHROMIUM")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from dashboards import format as fmt
-from tests.browser.conftest import Surf, browser, surfing
+from tests.browser.conftest import Surf, surfing
 from tests.e2e.conftest import Instance
 
-__all__ = ["browser"]
 MONTH = {"start": "2025-12-01T00:00:00Z", "end": "2026-01-01T00:00:00Z", "filter": "project:demo"}
 
 

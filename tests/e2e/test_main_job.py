@@ -18,8 +18,9 @@ GROUPINGS = ("agent", "model", "bucket", "task", "session", "agent,model", "team
 NO_TOKENS = dict.fromkeys([bucket.value for bucket in BUCKETS], 0)
 
 
-def _costs(instance: Instance, project: str, **query: Any) -> dict[str, Any]:
-    return instance.get("/api/v1/costs", **EVER, filter=f"project:{project}", **query)
+def _costs(instance: Instance, **query: Any) -> dict[str, Any]:
+    # Other tests send to the same instance: only this agent's service.
+    return instance.get("/api/v1/costs", **EVER, filter="service:weather-desk", **query)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def agent_was_priced_after(instance: Instance) -> float:
             [sys.executable, str(Path(__file__).parent / "agent.py"), url], env=environment, check=True, timeout=120
         )
     acknowledged = time.monotonic()
-    eventually(lambda: _costs(instance, "default")["totals"]["calls"] == 2)
+    eventually(lambda: _costs(instance)["totals"]["calls"] == 2)
     return time.monotonic() - acknowledged
 
 
@@ -41,7 +42,7 @@ def test_a_real_agent_is_priced_within_five_seconds_of_its_acknowledgement(agent
 
 @pytest.mark.usefixtures("agent_was_priced_after")
 def test_each_request_is_one_call_with_disjoint_buckets(instance: Instance) -> None:
-    rows = {row["provider"]: row for row in _costs(instance, "default", group_by="provider,agent,task,session")["rows"]}
+    rows = {row["provider"]: row for row in _costs(instance, group_by="provider,agent,task,session")["rows"]}
     assert set(rows) == {"openai", "anthropic"}
     for row in rows.values():
         assert (row["calls"], row["agent"], row["task"], row["session"]) == (1, "weather", "T-1", "conversation-1")
@@ -55,7 +56,7 @@ def test_each_request_is_one_call_with_disjoint_buckets(instance: Instance) -> N
 def test_the_price_of_the_anthropic_call_is_the_one_worked_out_by_hand(instance: Instance) -> None:
     # 1,000 × $3 + 20,000 × $0.30 + 2,000 × $3.75 + 1,000 × $6 + 500 × $15, per million
     expected = Decimal("0.003") + Decimal("0.006") + Decimal("0.0075") + Decimal("0.006") + Decimal("0.0075")
-    rows = _costs(instance, "default", group_by="provider")["rows"]
+    rows = _costs(instance, group_by="provider")["rows"]
     cost = next(row["list_cost"] for row in rows if row["provider"] == "anthropic")
     assert Decimal(cost) == expected
 
