@@ -14,6 +14,7 @@ import orjson
 from app.settings import Settings
 from models.core.controls import Channel, ChannelKind, Incident, IncidentState
 from models.core.errors import BadInput, JevonsError
+from models.core.money import rounded
 
 READ_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
@@ -97,10 +98,10 @@ def text_of(incident: Incident, event: str) -> str:
     """The alert in a few lines of plain text, for people."""
     shown = incident.as_json()
     facts = [f"[{incident.severity.upper()}] {incident.title}", f"{incident.state.value}, {event}"]
-    if shown["cost_so_far"] is not None:
-        rate = shown["cost_per_minute"]
-        speed = f", ${float(rate):.2f} per minute" if rate is not None else ""
-        facts.append(f"${float(shown['cost_so_far']):.4f} so far{speed}")
+    if incident.cost_so_far is not None:
+        rate = incident.cost_per_minute
+        speed = f", ${rounded(rate, 2)} per minute" if rate is not None else ""
+        facts.append(f"${rounded(incident.cost_so_far, 4)} so far{speed}")
     if incident.team:
         facts.append(f"team {incident.team}")
     if shown["trace_id"]:

@@ -83,7 +83,7 @@ def _picker_row(view: View, trace: TraceTree, most: Decimal) -> dict[str, Any]:
         "cost": None if cost is None else float(cost),
         "cost_text": fmt.money(cost, DIGITS),
         "cost_full": fmt.money_exact(cost),
-        "bar": grids.bar(float((cost or Decimal(0)) / most)) if most else "none",
+        "bar": grids.bar(float(cost / most)) if cost is not None and most else "none",
     }
 
 
