@@ -7,12 +7,15 @@ from typing import Any
 
 from models.core.telemetry import Call, Span
 from models.core.vocabulary import INPUT_BUCKETS, OUTPUT_BUCKETS, CallStatus, Signal
-from models.costs.steps import Step
+from models.costs.steps import Step, says_its_work
+from models.costs.suspicion import TraceCounts, may_hold_a_pattern
 
 _ARGUMENTS = ("jevons.arguments_hash", "jevons.input_hash")
 """Keyed hashes that the redaction leaves of a tool's arguments, or of its whole input."""
 _RESULTS = ("jevons.result_hash", "jevons.output_hash")
 
+LEAST_SPANS = 5
+"""No pattern needs fewer."""
 _KINDS = (
     "gen_ai.operation.name",
     "openinference.span.kind",
@@ -56,10 +59,57 @@ def steps_of_trace(
     return sorted(steps, key=lambda step: (step.end_ns, step.start_ns, step.span_id))
 
 
+def worth_watching(spans: Iterable[Span], calls: Iterable[Call]) -> list[bytes]:
+    """The traces in which a detector could find a pattern.
+
+    Shapes   spans of any traces and the calls derived from them → trace ids, sorted.
+    """
+    spans_of: dict[bytes, list[Span]] = {}
+    for span in spans:
+        spans_of.setdefault(span.trace_id, []).append(span)
+    calls_of: dict[bytes, list[Call]] = {}
+    for call in calls:
+        calls_of.setdefault(call.trace_id, []).append(call)
+    return sorted(
+        trace_id
+        for trace_id, members in spans_of.items()
+        if len(members) >= LEAST_SPANS and _is_suspicious(members, calls_of.get(trace_id, ()))
+    )
+
+
+def _is_suspicious(spans: Iterable[Span], calls: Iterable[Call]) -> bool:
+    """Whether the steps of one trace could hold a pattern; False is certain, at a fraction of the cost of the steps."""
+    counts = TraceCounts()
+    for span in spans:
+        if span.signal is not Signal.TRACES:
+            continue
+        word = _word(span)
+        if word in _TOOL_WORDS:
+            tool, arguments = _tool_name(span), _first(span.attributes, _ARGUMENTS)
+            if arguments is not None or says_its_work(tool):
+                counts.tools[tool, arguments] = counts.tools.get((tool, arguments), 0) + 1
+        elif word in _AGENT_WORDS:
+            name = _first(span.attributes, _AGENT_NAMES) or span.name
+            counts.agents += name.count("/") + 1
+    seen: set[Any] = set()
+    for call in calls:
+        counts.requests += 1
+        counts.depth = max(counts.depth, call.agent_path.count("/") + 1 if call.agent_path else 0)
+        same = (call.model, call.tokens.known_total)
+        counts.bad_requests += call.status is CallStatus.ERROR or same in seen
+        seen.add(same)
+    return may_hold_a_pattern(counts)
+
+
 def _word(span: Span) -> str:
     """The most telling word about what a span is: a tool run, an agent run, or something else."""
-    words = [str(span.attributes[key]).strip('"').lower() for key in _KINDS if key in span.attributes]
-    return next((word for word in words if word in _TOOL_WORDS or word in _AGENT_WORDS), "")
+    attributes = span.attributes
+    for key in _KINDS:
+        if key in attributes:
+            word = str(attributes[key]).strip('"').lower()
+            if word in _TOOL_WORDS or word in _AGENT_WORDS:
+                return word
+    return ""
 
 
 def _tool_name(span: Span) -> str:

@@ -11,6 +11,7 @@ from app.tasks.loop import until_empty
 from app.tasks.pricing import charge_rows
 from app.worker import celery
 from ingest.calls import derive_calls
+from ingest.steps import worth_watching
 from models.core.telemetry import Rejection
 from models.store.calls import queue_unrated, replace_calls
 from models.store.ledger import supersede_charges
@@ -84,10 +85,11 @@ def _halves(connection: Connection, project_id: int, traces: list[bytes]) -> lis
 
 
 def _derive(connection: Connection, project_id: int, traces: list[bytes]) -> None:
-    derivation = derive_calls(load_spans(connection, project_id, traces))
+    spans = load_spans(connection, project_id, traces)
+    derivation = derive_calls(spans)
     replaced = replace_calls(connection, project_id, traces, derivation)
     supersede_charges(connection, project_id, replaced.withdrawn)
-    queue_watch(connection, project_id, traces)
+    queue_watch(connection, project_id, worth_watching(spans, derivation.calls))
     if derivation.rejections:
         record_rejections(connection, project_id, derivation.rejections)
     if replaced.changed.is_empty():

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from app import wiring
 from app.tasks.loop import until_empty
 from app.worker import celery
-from ingest.steps import steps_of_trace
+from ingest.steps import LEAST_SPANS, steps_of_trace
 from models.core.controls import Report
 from models.core.money import plain
 from models.core.telemetry import Call, Span
@@ -23,8 +23,6 @@ from models.store.telemetry import load_spans
 from models.store.watching import claim_unwatched, watched_calls
 
 BATCH_TRACES = 200
-LEAST_SPANS = 5
-"""No pattern needs fewer."""
 LATE = timedelta(hours=1)
 """Spans that arrive later than this after they ended open incidents quietly: imports and replays page nobody."""
 SILENCE = timedelta(minutes=2)

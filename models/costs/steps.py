@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 
 from models.core.money import EXACT
 
@@ -140,5 +141,10 @@ def is_waiting(tool: str | None) -> bool:
 
 def can_be_told(step: Step) -> bool:
     """Whether two steps of this signature are the same work: the arguments are told, or the name says enough."""
-    named = step.tool is not None and not words_of(step.tool) & TOLD_BY_ARGUMENTS
-    return step.arguments_hash is not None or named
+    return step.arguments_hash is not None or (step.tool is not None and says_its_work(step.tool))
+
+
+@lru_cache(maxsize=4096)
+def says_its_work(tool: str) -> bool:
+    """Whether a tool's name alone tells what it does, without its arguments."""
+    return not words_of(tool) & TOLD_BY_ARGUMENTS

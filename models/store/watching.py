@@ -27,12 +27,15 @@ class WatchedCalls:
 
 def queue_watch(connection: Connection, project_id: int, trace_ids: Iterable[bytes]) -> None:
     """Have these traces watched. Written in the transaction that derives them, so that none is forgotten."""
+    wanted = sorted(set(trace_ids))
+    if not wanted:
+        return
     connection.execute(
         text(
             "INSERT INTO unwatched_traces (project_id, trace_id)"
             " SELECT :project_id, trace_id FROM unnest(CAST(:trace_ids AS bytea[])) AS changed (trace_id)"
         ),
-        {"project_id": project_id, "trace_ids": sorted(set(trace_ids))},
+        {"project_id": project_id, "trace_ids": wanted},
     )
 
 
