@@ -1,12 +1,13 @@
 """Who a request belongs to: agent and path, task, session, user, team, cost centre, environment, service, tags."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from ingest.dialects.registry import dialect_of
+from ingest.dialects.shape import Shape, shape_of
 from ingest.json_text import parse, text_of
 from ingest.tree import SpanTree
 from models.core.telemetry import Span
@@ -61,6 +62,7 @@ _OWN_WORDS: Mapping[str, tuple[str, ...]] = {
 
 _RESOURCE_FIRST = ("team", "cost_center", "environment", "service")
 _AGENT_NAMES = ("gen_ai.agent.name", "agent.name", "agent_name", "crewai.agent.role", "crewai.task.agent")
+_WORKFLOWS = ("ai.telemetry.functionId", "gen_ai.workflow.name")
 _NAMELESS = frozenset(
     {"openai agent", "agent", "agent workflow", "default", "unknown", "model", "tools", "llm", "assistant", "none"}
 )
@@ -120,13 +122,39 @@ class _Local:
 _NOTHING = _Local({}, None, False, {})
 
 
+@dataclass(slots=True)
+class _Chain:
+    """What a record and its ancestors say, the nearest first."""
+
+    facts: dict[str, str] = field(default_factory=dict[str, str])
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+    path: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])
+    """Agents from the record up, each with whether it was inferred."""
+    workflow: str | None = None
+    root: Span | None = None
+
+
+_ROOTLESS = _Chain()
+
+
+@dataclass(slots=True, frozen=True)
+class _Resource:
+    """What a resource says."""
+
+    facts: Mapping[str, str]
+    firm: Mapping[str, str]
+    """Those of the facts that no span may contradict."""
+    tags: Mapping[str, str]
+
+
 class Attributor:
-    """Answers for many records of the same traces; what an ancestor says is read once."""
+    """Answers for many records of the same traces; what an ancestor says is read once, and what all above say too."""
 
     def __init__(self, tree: SpanTree) -> None:
         self._tree = tree
         self._local: dict[tuple[bytes, bytes], _Local] = {}
-        self._resources: dict[int, tuple[dict[str, str], dict[str, str]]] = {}
+        self._chains: dict[tuple[bytes, bytes], _Chain] = {}
+        self._resources: dict[int, _Resource] = {}
 
     def owner_of(self, spans: Sequence[Span]) -> Owner:
         """The owner of a request out of all records that describe it, the naming description first.
@@ -134,44 +162,52 @@ class Attributor:
         Shapes   n ≥ 1 records → 1 owner. Every fact comes from the record itself, then from its nearest ancestor;
                  team, cost centre, environment and service from the resource first.
         """
-        owner = Owner()
+        found: dict[str, str] = {}
+        tags: dict[str, str] = {}
+        agent = agent_path = None
+        inferred: set[str] = set()
         for span in spans:
-            self._fill(owner, span)
-        if owner.task is None:
+            local, above, resource = self._read(span), self._above(span), self._resource(span)
+            # The first record is believed before the others, so each one fills what is still missing.
+            found = {**resource.facts, **above.facts, **local.facts, **resource.firm, **found}
+            tags = {**resource.tags, **above.tags, **local.tags, **tags}
+            if agent is None:
+                path = _with_own(local, above.path)
+                stated = [name for name, is_inferred in path if not is_inferred] or [name for name, _ in path]
+                if stated:
+                    agent = stated[0]
+                    # An imported transcript has no spans above a request: it states the path itself.
+                    told = span.attributes.get("jevons.agent_path")
+                    agent_path = told if isinstance(told, str) else "/".join(reversed(stated))
+                    if all(is_inferred for _, is_inferred in path):
+                        inferred.update(("agent", "agent_path"))
+        if "task" not in found:
             root = self._root_name(spans)
             if root is not None:
-                owner.task = root
-                owner.inferred.add("task")
-        return owner
+                found["task"] = root
+                inferred.add("task")
+        return Owner(agent=agent, agent_path=agent_path, tags=tags, inferred=inferred, **found)
 
-    def _fill(self, owner: Owner, span: Span) -> None:
-        resource, resource_tags = self._resource(span)
-        for name in _RESOURCE_FIRST:
-            if getattr(owner, name) is None and name in resource:
-                setattr(owner, name, resource[name])
-        path: list[tuple[str, bool]] = []
-        for link in self._tree.chain(span):
-            local = self._read(link)
-            for name, value in local.facts.items():
-                if getattr(owner, name) is None:
-                    setattr(owner, name, value)
-            for key, value in local.tags.items():
-                owner.tags.setdefault(key, value)
-            if local.agent is not None and (not path or path[-1][0] != local.agent):
-                path.append((local.agent, local.agent_is_inferred))
-        for name, value in resource.items():
-            if getattr(owner, name) is None:
-                setattr(owner, name, value)
-        for key, value in resource_tags.items():
-            owner.tags.setdefault(key, value)
-        stated = [name for name, is_inferred in path if not is_inferred] or [name for name, _ in path]
-        if owner.agent is None and stated:
-            owner.agent = stated[0]
-            # An imported transcript has no spans above a request: it states the path itself.
-            told = span.attributes.get("jevons.agent_path")
-            owner.agent_path = told if isinstance(told, str) else "/".join(reversed(stated))
-            if all(is_inferred for _, is_inferred in path):
-                owner.inferred.update(("agent", "agent_path"))
+    def _above(self, span: Span) -> _Chain:
+        """What the ancestors of a record say; siblings share the answer."""
+        parent = self._tree.parent(span)
+        if parent is None:
+            return _ROOTLESS
+        key = (parent.trace_id, parent.span_id)
+        found = self._chains.get(key)
+        if found is None:
+            found = self._chains[key] = _Chain()
+            for link in self._tree.chain(parent):
+                local = self._read(link)
+                for name, value in local.facts.items():
+                    found.facts.setdefault(name, value)
+                for name, value in local.tags.items():
+                    found.tags.setdefault(name, value)
+                if local.agent is not None and (not found.path or found.path[-1][0] != local.agent):
+                    found.path.append((local.agent, local.agent_is_inferred))
+                found.workflow = link.attributes.get("traceloop.workflow.name") or found.workflow
+                found.root = link
+        return found
 
     def _read(self, span: Span) -> _Local:
         key = (span.trace_id, span.span_id)
@@ -180,100 +216,117 @@ class Attributor:
             found = self._local[key] = _local(span)
         return found
 
-    def _resource(self, span: Span) -> tuple[dict[str, str], dict[str, str]]:
+    def _resource(self, span: Span) -> _Resource:
         key = id(span.resource)
-        if key not in self._resources:
-            facts = _stated(span.resource)
+        found = self._resources.get(key)
+        if found is None:
+            facts = _stated(span.resource, shape_of(span.resource))
+            firm = {name: facts[name] for name in _RESOURCE_FIRST if name in facts}
             tags = {
                 name: text
                 for name, value in span.resource.items()
                 if not name.startswith(_STANDARD_RESOURCE) and name not in _RANKS and (text := _tag(value)) is not None
             }
-            self._resources[key] = (facts, tags)
-        return self._resources[key]
+            found = self._resources[key] = _Resource(facts, firm, tags)
+        return found
 
     def _root_name(self, spans: Sequence[Span]) -> str | None:
         for span in spans:
             if span.signal is not Signal.TRACES:
                 continue
-            workflow = None
-            root = span
-            for root in self._tree.chain(span):
-                workflow = root.attributes.get("traceloop.workflow.name") or workflow
+            above = self._above(span)
+            workflow = above.workflow or span.attributes.get("traceloop.workflow.name")
             if isinstance(workflow, str) and workflow:
                 return workflow
-            if root.span_id != span.span_id:
-                return root.name
+            if above.root is not None and above.root.span_id != span.span_id:
+                return above.root.name
         return None
+
+
+def _with_own(local: _Local, above: list[tuple[str, bool]]) -> list[tuple[str, bool]]:
+    if local.agent is None:
+        return above
+    own = (local.agent, local.agent_is_inferred)
+    return [own, *above[1:]] if above and above[0][0] == local.agent else [own, *above]
 
 
 def _local(span: Span) -> _Local:
     attributes = span.attributes
     if not attributes:
         return _NOTHING
-    stated = _stated(attributes)
-    own = _own_words(attributes)
-    facts: dict[str, str] = {}
-    for name in _KEYS:
-        value = stated.get(name)
-        if own and (value is None or (name == "session" and "session.id" not in attributes)):
-            # An application's session id says more than a framework's thread id.
-            value = next((text for key in _OWN_WORDS.get(name, ()) if (text := _tag(own.get(key)))), None) or value
-        if value is not None:
-            facts[name] = value
-    agent, is_inferred = _agent(span, own)
+    shape = shape_of(attributes)
+    stated = _stated(attributes, shape)
+    own = _own_words(attributes, shape)
+    facts: dict[str, str] = stated
+    if own:
+        facts = {}
+        for name in _KEYS:
+            value = stated.get(name)
+            if value is None or (name == "session" and "session.id" not in attributes):
+                # An application's session id says more than a framework's thread id.
+                value = next((text for key in _OWN_WORDS.get(name, ()) if (text := _tag(own.get(key)))), None) or value
+            if value is not None:
+                facts[name] = value
+    agent, is_inferred = _agent(span, own, shape)
     tags = {
         key: text
         for key, value in own.items()
         if key not in _KNOWN_WORDS and not key.startswith(_PLUMBING) and (text := _tag(value)) is not None
     }
-    for key in _TAG_KEYS:
-        if key in attributes:
-            text = _tag(attributes[key])
-            if text is not None:
-                tags[key.rsplit(".", 1)[-1]] = text
+    for key in shape.present(_TAG_KEYS):
+        text = _tag(attributes[key])
+        if text is not None:
+            tags[key.rsplit(".", 1)[-1]] = text
     return _Local(facts, agent, is_inferred, tags)
 
 
-def _stated(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Facts under their standard keys, in one pass; the key believed first wins."""
-    ranks: dict[str, int] = {}
+def _stated(attributes: Mapping[str, Any], shape: Shape) -> dict[str, str]:
+    """Facts under their standard keys; the key believed first wins."""
     found: dict[str, str] = {}
-    for key in attributes.keys() & _RANKS.keys():
-        name, rank = _RANKS[key]
-        if rank < ranks.get(name, 99):
+    for key, name in shape.of(_standard_words):
+        if name not in found:
             text = _text(attributes[key])
             if text is not None:
-                ranks[name], found[name] = rank, text
+                found[name] = text
     return found
 
 
-def _own_words(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _standard_words(names: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """(attribute, fact) of the standard keys among some names, the key believed first before the others of its fact."""
+    here = sorted((rank, name, key) for key in names if key in _RANKS for name, rank in (_RANKS[key],))
+    return tuple((key, name) for _, name, key in here)
+
+
+def _own_words(attributes: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
     """An application's metadata, whichever prefix or JSON text it came in."""
     found: dict[str, Any] = {}
-    for key, value in attributes.items():
-        if key.startswith(_METADATA):
-            for prefix in _METADATA:
-                if key.startswith(prefix):
-                    found.setdefault(key[len(prefix) :], value)
-                    break
-    for key in _JSON_KEYS:
-        parsed = parse(attributes[key]) if key in attributes else None
+    for key, word in shape.of(_prefixed_words):
+        found.setdefault(word, attributes[key])
+    for key in shape.present(_JSON_KEYS):
+        parsed = parse(attributes[key])
         if isinstance(parsed, dict):
             for word, value in parsed.items():
                 found.setdefault(str(word), value)
     return found
 
 
-def _agent(span: Span, own: Mapping[str, Any]) -> tuple[str | None, bool]:
+def _prefixed_words(names: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """(attribute, word) of names under a prefix for metadata, in the order of the names."""
+    return tuple(
+        (name, name[len(next(prefix for prefix in _METADATA if name.startswith(prefix))) :])
+        for name in names
+        if name.startswith(_METADATA)
+    )
+
+
+def _agent(span: Span, own: Mapping[str, Any], shape: Shape) -> tuple[str | None, bool]:
     """The agent a record names, and whether that had to be inferred from a weaker word."""
     attributes = span.attributes
     nameless = _nameless(span)
-    for key in _AGENT_NAMES:
-        if key in attributes:
-            name = _name(attributes[key], nameless)
-            if name is not None:
-                return name, False
+    for key in shape.present(_AGENT_NAMES):
+        name = _name(attributes[key], nameless)
+        if name is not None:
+            return name, False
     kind = attributes.get("openinference.span.kind")
     node = _name(attributes.get("graph.node.id"), nameless)
     if kind == "AGENT" or attributes.get("traceloop.span.kind") == "agent":
@@ -289,11 +342,10 @@ def _agent(span: Span, own: Mapping[str, Any]) -> tuple[str | None, bool]:
         name = _name(own.get(key), nameless)
         if name is not None:
             return name, key != "lc_agent_name"
-    for key in ("ai.telemetry.functionId", "gen_ai.workflow.name"):
-        if key in attributes:
-            name = _name(attributes[key], nameless)
-            if name is not None:
-                return name, True
+    for key in shape.present(_WORKFLOWS):
+        name = _name(attributes[key], nameless)
+        if name is not None:
+            return name, True
     return None, False
 
 

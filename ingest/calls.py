@@ -8,7 +8,7 @@ from ingest.dialects.base import Reading, Role
 from ingest.dialects.reader import read
 from ingest.linking import ids_of, link_groups
 from ingest.merging import call_of, residue_of
-from ingest.requests import Request, Requests, order_of, same_usage
+from ingest.requests import LinkIds, Request, Requests, order_of, same_usage
 from ingest.tree import Key, SpanTree
 from models.core.telemetry import Call, Derivation, Span, Suppression
 from models.core.vocabulary import Signal
@@ -30,16 +30,16 @@ def derive_calls(spans: Iterable[Span]) -> Derivation:
     told: dict[bytes, list[Reading]] = {}
     for reading in readings:
         told.setdefault(reading.span.trace_id, []).append(reading)
-    groups = link_groups(
-        (reading.span.trace_id, ids_of(reading) if reading.role is Role.CALL or reading.has_usage else ())
-        for reading in readings
-    )
+    ids = {
+        id(reading): ids_of(reading) if reading.role is Role.CALL or reading.has_usage else () for reading in readings
+    }
+    groups = link_groups((reading.span.trace_id, ids[id(reading)]) for reading in readings)
     calls: list[Call] = []
     suppressed: list[Suppression] = []
     for group in groups:
         members = [reading for trace in group for reading in told[trace]]
         tree = SpanTree(span for trace in group for span in by_trace[trace])
-        _derive_group(members, tree, calls, suppressed)
+        _derive_group(members, ids, tree, calls, suppressed)
     calls.sort(key=lambda call: (call.end_ns, call.start_ns, call.trace_id, call.span_id))
     suppressed.sort(key=lambda entry: (entry.trace_id, entry.span_id, entry.why))
     return Derivation(calls=tuple(calls), suppressed=tuple(suppressed))
@@ -60,10 +60,12 @@ def _fullness(span: Span) -> tuple[Any, ...]:
     return (span.end_ns, len(span.attributes), len(span.events), repr(sorted(span.attributes.items())), repr(span))
 
 
-def _derive_group(members: Sequence[Reading], tree: SpanTree, calls: list[Call], suppressed: list[Suppression]) -> None:
+def _derive_group(
+    members: Sequence[Reading], ids: LinkIds, tree: SpanTree, calls: list[Call], suppressed: list[Suppression]
+) -> None:
     described = [reading for reading in members if reading.role is Role.CALL]
     sums = sorted((r for r in members if r.role is Role.ROLLUP and r.has_usage), key=order_of)
-    resolver = Requests(described, tree)
+    resolver = Requests(described, ids, tree)
     requests = resolver.resolve()
     attributor = Attributor(tree)
     owner_of: dict[Key, Call] = {}
@@ -76,7 +78,8 @@ def _derive_group(members: Sequence[Reading], tree: SpanTree, calls: list[Call],
                 suppressed.append(_left_out(reading, "duplicate", call.span_id.hex()))
     for (trace_id, span_id), first in resolver.wrappers.items():
         suppressed.append(Suppression(trace_id=trace_id, span_id=span_id, why="rollup", of=first))
-    _rollups(sums, requests, owner_of, tree, attributor, calls, suppressed)
+    if sums:
+        _rollups(sums, ids, requests, owner_of, tree, attributor, calls, suppressed)
 
 
 def _call_of(request: Request, resolver: Requests, attributor: Attributor) -> Call:
@@ -93,6 +96,7 @@ def _left_out(reading: Reading, why: str, of: str | None) -> Suppression:
 
 def _rollups(
     sums: Sequence[Reading],
+    ids: LinkIds,
     requests: Sequence[Request],
     owner_of: dict[Key, Call],
     tree: SpanTree,
@@ -112,13 +116,13 @@ def _rollups(
             if metered:
                 _cover(reading.span, first, tree, covered)
                 counted.setdefault(reading.span.trace_id, []).append((reading, first))
-                for link_id in ids_of(reading):
+                for link_id in ids[id(reading)]:
                     by_id.setdefault(link_id, first)
     # The innermost sums first: an outer one then finds its part already counted.
     for reading in sorted(sums, key=lambda r: (-_depth(r.span, tree), order_of(r))):
         span = reading.span
         key = (span.trace_id, span.span_id)
-        first = covered.get(key) or next((by_id[i] for i in ids_of(reading) if i in by_id), None)
+        first = covered.get(key) or next((by_id[i] for i in ids[id(reading)] if i in by_id), None)
         if first is None:
             first = next((f for other, f in counted.get(span.trace_id, ()) if same_usage(reading, other)), None)
         if first is not None:

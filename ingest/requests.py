@@ -4,11 +4,11 @@ The order of proof: a shared id; one description inside another; a log written i
 exists, equal counts of the same model at the same time from two scopes of one resource, one to one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ingest.dialects.base import Reading
-from ingest.linking import COUNTS, ids_of, is_fingerprinted, is_worldwide, resource_key
+from ingest.linking import COUNTS, is_fingerprinted, is_worldwide, resource_key
 from ingest.tree import Key, SpanTree
 from ingest.usage import TRUST_FAULTY, Usage
 from models.core.vocabulary import Signal
@@ -16,6 +16,10 @@ from models.core.vocabulary import Signal
 NEAR_NS = 10_000_000_000
 """A log is written this near to the end of the span that it describes."""
 SLACK_NS = 1_000_000_000
+
+
+LinkIds = Mapping[int, Sequence[str]]
+"""Link ids by `id()` of the reading that holds them: three steps ask for them."""
 
 
 @dataclass(slots=True)
@@ -36,8 +40,9 @@ def order_of(reading: Reading) -> tuple[int, int, bytes, bytes]:
 class Requests:
     """Union of descriptions, in steps that only ever join; the outcome depends on the set alone."""
 
-    def __init__(self, calls: Sequence[Reading], tree: SpanTree) -> None:
+    def __init__(self, calls: Sequence[Reading], ids: LinkIds, tree: SpanTree) -> None:
         self._calls = sorted(calls, key=order_of)
+        self._ids = ids
         self._tree = tree
         self._parent = list(range(len(self._calls)))
         self._matches: dict[int, set[str]] = {}
@@ -88,7 +93,7 @@ class Requests:
     def _by_ids(self) -> None:
         holders: dict[str, list[int]] = {}
         for index, reading in enumerate(self._calls):
-            for link_id in ids_of(reading):
+            for link_id in self._ids[id(reading)]:
                 holders.setdefault(link_id, []).append(index)
         for link_id in sorted(holders):
             members = holders[link_id]
@@ -212,6 +217,9 @@ class Requests:
 
     def _by_counts(self) -> None:
         """The match without ids, recorded as such."""
+        if all(reading.response_ids for reading in self._calls):
+            # Two requests with ids of their own are two, whatever they counted.
+            return
         groups: dict[int, list[int]] = {}
         for index in range(len(self._calls)):
             groups.setdefault(self._root(index), []).append(index)

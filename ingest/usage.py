@@ -1,9 +1,10 @@
 """Usage as a payload words it, made disjoint: which count contains which, and what follows from that."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from models.core.telemetry import TokenCounts
+from models.core.values import value
 
 INCLUSIVE = "inclusive"
 EXCLUSIVE = "exclusive"
@@ -30,7 +31,7 @@ TRUST_PROVIDER = 3
 """The provider's own usage object, or the provider's SDK that flattened it."""
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@value
 class Usage:
     """Counts of one request as one description words them; None where it has no word for it.
 
@@ -136,7 +137,7 @@ class Usage:
         return self
 
 
-@dataclass(slots=True, frozen=True)
+@value
 class Combined:
     """Disjoint counts of one request out of all its descriptions."""
 
@@ -161,7 +162,8 @@ def combine(descriptions: Sequence[Usage]) -> Combined:
         key=_rank,
     )
     if not ranked:
-        return Combined(TokenCounts(), UNKNOWN, "no description has counts", {}, {})
+        reason = "no description has counts"
+        return Combined(tokens=TokenCounts(), convention=UNKNOWN, reason=reason, details={}, origins={})
     origins: dict[str, tuple[bytes, str, int]] = {}
 
     def pick(name: str) -> int | None:
@@ -197,7 +199,14 @@ def combine(descriptions: Sequence[Usage]) -> Combined:
         output=output,
         reasoning=reasoning,
     )
-    return Combined(tokens, _convention(base), base.reason, details, origins, _disagreements(ranked))
+    return Combined(
+        tokens=tokens,
+        convention=_convention(base),
+        reason=base.reason,
+        details=details,
+        origins=origins,
+        disagreements=_disagreements(ranked),
+    )
 
 
 def _rank(usage: Usage) -> tuple[object, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ingest.usage import TRUST_FRAMEWORK, UNKNOWN, Usage
 from models.core.telemetry import Span
+from models.core.values import value
 
 Attributes = Mapping[str, Any]
 Vocabulary = Mapping[str, tuple[str, ...]]
@@ -55,7 +56,7 @@ def always(name: str, reason: str, **more: Any) -> ConventionOf:
     return lambda _: convention
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@value
 class Reading:
     """What one record says about one request, or about the sum of several."""
 

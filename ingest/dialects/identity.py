@@ -1,8 +1,9 @@
 """The ids of a record without its counts: what most records need to be linked, at a tenth of a reading's cost."""
 
 from ingest.dialects.base import Dialect, Role
-from ingest.dialects.reader import ID_KEYS, inverted, response_ids, role_in, with_events
+from ingest.dialects.reader import ID_KEYS, counts_nothing, response_ids, role_in, with_events, words_of
 from ingest.dialects.registry import dialect_of
+from ingest.dialects.shape import shape_of
 from models.core.telemetry import Span
 
 FINGERPRINTED = ("codex", "gemini-cli")
@@ -25,7 +26,7 @@ def ids_alone(span: Span) -> tuple[str, ...] | None:
     if dialect.adjust is None and dialect.facts is None and _telling(dialect).isdisjoint(attributes):
         return ()
     role = role_in(dialect, span, attributes)
-    if role is Role.NONE:
+    if role is Role.NONE or (role is Role.ROLLUP and counts_nothing(dialect, shape_of(attributes))):
         return ()
     if role is Role.CALL and (span.parent_span_id is None or not attributes.keys().isdisjoint(dialect.bodies)):
         return None
@@ -36,5 +37,5 @@ def ids_alone(span: Span) -> tuple[str, ...] | None:
 def _telling(dialect: Dialect) -> frozenset[str]:
     telling = _TELLING.get(dialect.name)
     if telling is None:
-        telling = _TELLING[dialect.name] = frozenset((*ID_KEYS, *dialect.bodies, *inverted(dialect.vocabulary)))
+        telling = _TELLING[dialect.name] = frozenset((*ID_KEYS, *dialect.bodies, *words_of(dialect.vocabulary)))
     return telling

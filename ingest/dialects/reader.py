@@ -1,6 +1,6 @@
 """Reading one record with its dialect: role, counts with their convention, and the facts that set the price."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +8,7 @@ from ingest.dialects import registry
 from ingest.dialects.base import Attributes, Context, Convention, Dialect, Reading, Role
 from ingest.dialects.providers import billed_provider, provider_of_name
 from ingest.dialects.roles import operation_of, role_of
+from ingest.dialects.shape import Shape, shape_of
 from ingest.dialects.vocabulary import DETAILS
 from ingest.json_text import parse, repr_usage, text_of
 from ingest.provider_bodies import BodyFacts, count, facts_of, money, usage_of
@@ -69,6 +70,9 @@ _STREAM_KEYS = (
     "gen_ai.request.is_stream",
     "langsmith.request.streaming",
 )
+_DETAIL_KEYS = tuple(sorted(DETAILS))
+_REGION_KEYS = ("cloud.region", "aws.region", "gen_ai.request.region")
+_STATUS_KEYS = ("http.response.status_code", "http.status_code", "gen_ai.response.status_code", "status_code")
 _REFUSALS = (
     "ratelimit",
     "rate_limit",
@@ -97,41 +101,37 @@ _REFUSALS = (
 )
 """Beginnings and parts of error types with which a provider refuses a request."""
 
-_INVERTED: dict[int, dict[str, tuple[str, int]]] = {}
-_KEPT: list[Mapping[str, tuple[str, ...]]] = []
-"""Vocabularies behind the ids above, kept alive so that no id is used twice."""
-
 
 def read(span: Span) -> Reading | None:
-    """One record's reading, or None where it tells nothing about requests to models.
+    """One record's reading, or None where it tells nothing about requests to models, or contains them without counts.
 
     Shapes   1 span, log record or metric point → 1 Reading or None.
     Units    tokens; costs in USD as the payload reports them.
     """
     dialect = registry.dialect_of(span)
     attributes = with_events(span)
+    shape = shape_of(attributes)
     role = role_in(dialect, span, attributes)
-    if role is Role.NONE:
+    if role is Role.NONE or (role is Role.ROLLUP and counts_nothing(dialect, shape)):
         return None
     facts = dialect.facts(attributes) if dialect.facts else {}
     bodies = [
         (key, body)
-        for key in (dialect.bodies if role is Role.CALL else ())
-        if key in attributes
+        for key in (shape.present(dialect.bodies) if role is Role.CALL else ())
         for body in (_body(attributes[key], key),)
         if body is not None
     ]
-    names = [facts.get("provider"), *(attributes.get(key) for key in _PROVIDER_KEYS)]
-    address = None if dialect.ignores_address else _first_text(attributes, _ADDRESS_KEYS)
-    request_model = facts.get("request_model") or _first_text(attributes, _REQUEST_MODEL_KEYS)
+    names = [facts.get("provider"), *(attributes[key] for key in shape.present(_PROVIDER_KEYS))]
+    address = None if dialect.ignores_address else _first_text(attributes, shape, _ADDRESS_KEYS)
+    request_model = facts.get("request_model") or _first_text(attributes, shape, _REQUEST_MODEL_KEYS)
     model = (
         facts.get("model")
-        or _first_text(attributes, _MODEL_KEYS)
+        or _first_text(attributes, shape, _MODEL_KEYS)
         or next((body.model for _, body in bodies if body.model), None)
     )
     provider, _ = billed_provider(address, names, model or request_model)
     context = Context(
-        span, attributes, provider_of_name(next((n for n in names if n), None)) or provider, _stream(attributes)
+        span, attributes, provider_of_name(next((n for n in names if n), None)) or provider, _stream(attributes, shape)
     )
     usages = _usages(span, attributes, dialect, context, bodies)
     reading = Reading(
@@ -144,16 +144,18 @@ def read(span: Span) -> Reading | None:
         model=model or request_model,
         request_model=request_model,
         response_ids=response_ids(attributes, facts, [body for _, body in bodies]),
-        service_tier=facts.get("service_tier") or _tier(attributes, bodies),
+        service_tier=facts.get("service_tier")
+        or _first_text(attributes, shape, _TIER_KEYS)
+        or next((body.service_tier for _, body in bodies if body.service_tier), None),
         region=facts.get("region")
-        or _first_text(attributes, ("cloud.region", "aws.region", "gen_ai.request.region"))
+        or _first_text(attributes, shape, _REGION_KEYS)
         or next((body.region for _, body in bodies if body.region), None),
-        server_address=_first_text(attributes, ("server.address",)) if not dialect.ignores_address else None,
-        reported_cost=money(next((attributes[key] for key in _COST_KEYS if key in attributes), None))
+        server_address=None if dialect.ignores_address else text_of(attributes.get("server.address")),
+        reported_cost=money(next((attributes[key] for key in shape.present(_COST_KEYS)), None))
         or next((body.reported_cost for _, body in bodies if body.reported_cost is not None), None),
         is_stream=context.is_stream,
         is_error=facts.get("is_error", span.status == "error" or "error.type" in attributes),
-        is_refused=facts.get("is_refused", _is_refused(span, attributes)),
+        is_refused=facts.get("is_refused", _is_refused(span, attributes, shape)),
         is_partial=any(body.is_unfinished for _, body in bodies),
         rank=dialect.rank,
     )
@@ -213,18 +215,16 @@ def flat_usage(
     """Counts from single attributes, one alias per quantity; None where there are none."""
     counts: dict[str, int] = {}
     origins: dict[str, str] = {}
-    ranks: dict[str, int] = {}
-    known = inverted(vocabulary)
-    for key in attributes.keys() & known.keys():
-        quantity, rank = known[key]
-        if rank < ranks.get(quantity, 99):
+    shape = shape_of(attributes)
+    for key, quantity in shape.of(_words_of(vocabulary).found):
+        # The best word of a quantity comes first; the next one speaks only where that is no count.
+        if quantity not in counts:
             value = count(attributes[key])
             if value is not None:
-                counts[quantity], origins[quantity], ranks[quantity] = value, key, rank
+                counts[quantity], origins[quantity] = value, key
     if not counts:
         return None
-    found = attributes.keys() & DETAILS.keys()
-    details = {DETAILS[key]: value for key in sorted(found) if (value := count(attributes[key]))}
+    details = {DETAILS[key]: value for key in shape.present(_DETAIL_KEYS) if (value := count(attributes[key]))}
     usage = Usage(
         convention=convention.name,
         reason=convention.reason,
@@ -239,14 +239,38 @@ def flat_usage(
     return None if usage.is_empty else usage
 
 
-def inverted(vocabulary: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, int]]:
-    """Attribute → quantity and rank, so that one pass over a span's attributes finds them all."""
-    found = _INVERTED.get(id(vocabulary))
-    if found is None:
-        found = {key: (name, rank) for name, keys in vocabulary.items() for rank, key in enumerate(keys)}
-        _INVERTED[id(vocabulary)] = found
-        _KEPT.append(vocabulary)
-    return found
+class _Words:
+    """A vocabulary, asked which of its words a record has."""
+
+    def __init__(self, vocabulary: Mapping[str, tuple[str, ...]]) -> None:
+        self.vocabulary = vocabulary
+        self.ranks = {key: (rank, name) for name, keys in vocabulary.items() for rank, key in enumerate(keys)}
+
+    def found(self, names: Collection[str]) -> tuple[tuple[str, str], ...]:
+        """(attribute, quantity) of each word, the best word of a quantity before its others."""
+        here = sorted((*self.ranks[name], name) for name in names if name in self.ranks)
+        return tuple((name, quantity) for _, quantity, name in here)
+
+
+def _words_of(vocabulary: Mapping[str, tuple[str, ...]]) -> _Words:
+    # By identity: vocabularies are constants of their dialects, kept alive by the words.
+    words = _WORDS.get(id(vocabulary))
+    if words is None:
+        words = _WORDS[id(vocabulary)] = _Words(vocabulary)
+    return words
+
+
+_WORDS: dict[int, _Words] = {}
+
+
+def words_of(vocabulary: Mapping[str, tuple[str, ...]]) -> Collection[str]:
+    """Every attribute that a vocabulary has a word for."""
+    return _words_of(vocabulary).ranks.keys()
+
+
+def counts_nothing(dialect: Dialect, shape: Shape) -> bool:
+    """Whether a container of this shape has no counts; a dialect that adjusts its readings may find some elsewhere."""
+    return dialect.adjust is None and not shape.of(_words_of(dialect.vocabulary).found)
 
 
 def _without_output(usage: Usage) -> Usage:
@@ -254,12 +278,11 @@ def _without_output(usage: Usage) -> Usage:
     return replace(usage, output=None, reasoning=None, total=None)
 
 
-def _first_text(attributes: Attributes, keys: Sequence[str]) -> str | None:
-    for key in keys:
-        if key in attributes:
-            text = text_of(attributes[key])
-            if text:
-                return text
+def _first_text(attributes: Attributes, shape: Shape, keys: tuple[str, ...]) -> str | None:
+    for key in shape.present(keys):
+        text = text_of(attributes[key])
+        if text:
+            return text
     return None
 
 
@@ -268,7 +291,7 @@ def response_ids(attributes: Attributes, facts: Mapping[str, Any], bodies: Seque
     found: list[str] = []
     for value in (
         facts.get("response_id"),
-        *[attributes[key] for key in ID_KEYS if key in attributes],
+        *[attributes[key] for key in shape_of(attributes).present(ID_KEYS)],
         *[body.response_id for body in bodies],
     ):
         text = text_of(value)
@@ -277,16 +300,9 @@ def response_ids(attributes: Attributes, facts: Mapping[str, Any], bodies: Seque
     return tuple(found)
 
 
-def _tier(attributes: Attributes, bodies: Sequence[tuple[str, BodyFacts]]) -> str | None:
-    return _first_text(attributes, _TIER_KEYS) or next(
-        (body.service_tier for _, body in bodies if body.service_tier), None
-    )
-
-
-def _stream(attributes: Attributes) -> bool | None:
-    for key in _STREAM_KEYS:
-        if key in attributes:
-            return attributes[key] in (True, "true", "True")
+def _stream(attributes: Attributes, shape: Shape) -> bool | None:
+    for key in shape.present(_STREAM_KEYS):
+        return attributes[key] in (True, "true", "True")
     step = attributes.get("ai.operationId")
     if isinstance(step, str) and "tream" in step:
         return True
@@ -298,9 +314,9 @@ def _stream(attributes: Attributes) -> bool | None:
     return None
 
 
-def _is_refused(span: Span, attributes: Attributes) -> bool:
-    for key in ("http.response.status_code", "http.status_code", "gen_ai.response.status_code", "status_code"):
-        status = count(attributes.get(key))
+def _is_refused(span: Span, attributes: Attributes, shape: Shape) -> bool:
+    for key in shape.present(_STATUS_KEYS):
+        status = count(attributes[key])
         if status is not None and status >= 400:
             return True
     if span.status != "error" and "error.type" not in attributes:

@@ -1,17 +1,19 @@
 """Which records describe a request to a model, which only contain such requests, and which are neither."""
 
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from ingest.dialects.base import Attributes, Role
+from ingest.dialects.shape import shape_of
 from models.core.telemetry import Span
 from models.core.vocabulary import Signal
 
-_OPENINFERENCE_CALLS = frozenset({"LLM", "EMBEDDING"})
 _MODEL_WORDS = ("chat", "completion", "generate", "embed", "llm", "responses", "message", "inference", "transcri")
 _CONTAINER_WORDS = ("agent", "workflow", "tool", "task", "chain", "step", "handoff", "retriev", "guard", "rerank")
-_LANGFUSE_CALLS = frozenset({"generation", "embedding"})
-_MLFLOW_CALLS = frozenset({"CHAT_MODEL", "LLM", "EMBEDDING"})
+CLIENT = 3
+"""OpenTelemetry's span kind of a request that goes out."""
 _MARKS = ("gen_ai.", "llm.", "ai.", "langfuse.", "mlflow.", "traceloop.", "openinference.", "langsmith.")
 
 OPERATIONS = {
@@ -45,43 +47,63 @@ def role_of(span: Span, attributes: Attributes) -> Role:
     if span.signal is Signal.LOGS:
         counted = any(key.startswith("gen_ai.usage.") for key in attributes)
         return Role.CALL if counted and "gen_ai.client.inference" in span.name else Role.NONE
-    kind = _word(attributes.get("openinference.span.kind")).upper()
-    if kind:
-        return Role.CALL if kind in _OPENINFERENCE_CALLS else Role.ROLLUP
-    observation = _word(attributes.get("langfuse.observation.type")).lower()
-    if observation:
-        return Role.CALL if observation in _LANGFUSE_CALLS else Role.ROLLUP
-    mlflow = _word(attributes.get("mlflow.spanType")).upper()
-    if mlflow:
-        return Role.CALL if mlflow in _MLFLOW_CALLS else Role.ROLLUP
-    langsmith = _word(attributes.get("langsmith.span.kind")).lower()
-    if langsmith:
-        return Role.CALL if langsmith in ("llm", "embedding") else Role.ROLLUP
-    step = _word(attributes.get("ai.operationId"))
-    if step:
-        return Role.CALL if ".do" in step else Role.ROLLUP
-    operation = _word(attributes.get("gen_ai.operation.name"))
-    if operation:
-        return Role.CALL if is_model_operation(operation) else Role.ROLLUP
-    if attributes.get("llm.request.type"):
-        return Role.CALL
-    if attributes.get("traceloop.span.kind") or "gen_ai.tool.name" in attributes:
+    words = shape_of(attributes).of(_role_words)
+    for key, said in words.explicit:
+        word = _word(attributes[key])
+        if word:
+            return said(word)
+    if words.names_tool:
         return Role.ROLLUP
-    counted = any(key.startswith(("gen_ai.usage.", "llm.token_count.", "llm.usage.")) for key in attributes)
-    if counted and ("gen_ai.request.model" in attributes or "llm.model_name" in attributes):
+    if words.counted:
+        return Role.CALL if words.names_model else Role.ROLLUP
+    if span.kind == CLIENT and "gen_ai.request.model" in attributes:
         return Role.CALL
-    if counted:
-        return Role.ROLLUP
-    if "gen_ai.request.model" in attributes and span.kind == 3:
-        return Role.CALL
-    return Role.ROLLUP if any(key.startswith(_MARKS) for key in attributes) else Role.NONE
+    return Role.ROLLUP if words.marked else Role.NONE
+
+
+@dataclass(slots=True, frozen=True)
+class _RoleWords:
+    """What the names of a record's attributes say about its role."""
+
+    explicit: Sequence[tuple[str, Callable[[str], Role]]]
+    """Attributes whose word decides, the most explicit first."""
+    names_tool: bool
+    counted: bool
+    names_model: bool
+    marked: bool
+
+
+def _role_words(names: Collection[str]) -> _RoleWords:
+    return _RoleWords(
+        explicit=tuple((key, said) for key, said in _EXPLICIT.items() if key in names),
+        names_tool="gen_ai.tool.name" in names,
+        counted=any(name.startswith(("gen_ai.usage.", "llm.token_count.", "llm.usage.")) for name in names),
+        names_model="gen_ai.request.model" in names or "llm.model_name" in names,
+        marked=any(name.startswith(_MARKS) for name in names),
+    )
+
+
+def _call_if(words: frozenset[str]) -> Callable[[str], Role]:
+    return lambda word: Role.CALL if word.lower() in words else Role.ROLLUP
+
+
+_EXPLICIT: dict[str, Callable[[str], Role]] = {
+    "openinference.span.kind": _call_if(frozenset({"llm", "embedding"})),
+    "langfuse.observation.type": _call_if(frozenset({"generation", "embedding"})),
+    "mlflow.spanType": _call_if(frozenset({"chat_model", "llm", "embedding"})),
+    "langsmith.span.kind": _call_if(frozenset({"llm", "embedding"})),
+    "ai.operationId": lambda word: Role.CALL if ".do" in word else Role.ROLLUP,
+    "gen_ai.operation.name": lambda word: Role.CALL if is_model_operation(word) else Role.ROLLUP,
+    "llm.request.type": lambda word: Role.CALL,
+    "traceloop.span.kind": lambda word: Role.ROLLUP,
+}
 
 
 def operation_of(span: Span, attributes: Attributes) -> str:
     """OpenTelemetry's name for what was asked of the model."""
     told = _word(attributes.get("gen_ai.operation.name")) or _word(attributes.get("llm.request.type"))
     if told:
-        return OPERATIONS.get(told.lower(), told.lower())
+        return _operation(told)
     words = " ".join(
         (
             span.name,
@@ -92,3 +114,9 @@ def operation_of(span: Span, attributes: Attributes) -> str:
         )
     ).lower()
     return "embeddings" if "embed" in words else "chat"
+
+
+@lru_cache(maxsize=1024)
+def _operation(told: str) -> str:
+    lower = told.lower()
+    return OPERATIONS.get(lower, lower)

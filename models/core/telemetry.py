@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from models.core.values import value
 from models.core.vocabulary import BUCKETS, Bucket, CallStatus, Signal, UsageSource
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@value
 class Span:
     """One span, log record or metric point as kept: without prompts, with everything that counts.
 
@@ -42,7 +43,7 @@ class Span:
         return f"{self.scope_name}@{self.scope_version}" if self.scope_version else self.scope_name
 
 
-@dataclass(slots=True, frozen=True)
+@value
 class TokenCounts:
     """Tokens of one call in disjoint buckets. None: the payload does not tell; 0: it says none."""
 
@@ -74,7 +75,7 @@ class TokenCounts:
         return all(self.get(bucket) is None for bucket in BUCKETS)
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@value
 class Call:
     """One real request to a model provider, however many spans describe it."""
 
