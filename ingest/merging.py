@@ -31,7 +31,7 @@ def call_of(request: Request, attributor: Attributor) -> Call:
     Shapes   n ≥ 1 readings of one request → 1 call; the description that names agents gives the call its ids.
     Adds     tokens are None where nothing was told, and 0 in every bucket where the provider refused the request.
     """
-    readings = sorted(request.readings, key=_naming)
+    readings = sorted(request.readings, key=_naming) if len(request.readings) > 1 else request.readings
     combined = combine([usage for reading in readings for usage in reading.usages])
     refused = _is_refused(readings) and combined.tokens.is_absent
     tokens = _NOTHING if refused else combined.tokens
@@ -40,7 +40,7 @@ def call_of(request: Request, attributor: Attributor) -> Call:
 
 def residue_of(request: Request, below: Sequence[Reading], attributor: Attributor) -> Call:
     """What a model operation used beyond the requests inside it, as a call of its own."""
-    readings = sorted(request.readings, key=_naming)
+    readings = sorted(request.readings, key=_naming) if len(request.readings) > 1 else request.readings
     combined = combine([usage for reading in readings for usage in reading.usages])
     parts = [combine(reading.usages).tokens for reading in below]
     tokens = TokenCounts(
@@ -77,26 +77,24 @@ def _call(
 ) -> Call:
     first = readings[0]
     owner = attributor.owner_of([reading.span for reading in readings])
-    spans = [reading.span for reading in readings]
-    timed = [span for span in spans if span.signal is Signal.TRACES] or spans
-    wire = sorted(readings, key=lambda reading: (-reading.rank, order_of(reading)))
-    provider = _provider(wire)
+    told = first if len(readings) == 1 else _joined(readings)
+    start_ns, end_ns = _times(readings)
     return Call(
         trace_id=first.span.trace_id,
         span_id=first.span.span_id,
-        start_ns=min(span.start_ns for span in timed),
-        end_ns=max(span.end_ns for span in timed),
+        start_ns=start_ns,
+        end_ns=end_ns,
         status=CallStatus.ERROR if _is_error(readings, tokens) else CallStatus.OK,
-        provider=provider,
-        model=_served_model(readings, wire, provider),
-        request_model=next((r.request_model for r in readings if r.request_model), None),
+        provider=told.provider or None,
+        model=told.model if len(readings) > 1 else plain_model(first.model, first.provider) or None,
+        request_model=told.request_model or None,
         operation=first.operation,
         instrumentation=first.span.instrumentation,
         tokens=tokens,
         usage_source=source,
         convention=combined.convention,
         convention_reason=combined.reason,
-        details={key: value for key, value in sorted(combined.details.items()) if value},
+        details={key: value for key, value in sorted(combined.details.items()) if value} if combined.details else {},
         agent=owner.agent,
         agent_path=owner.agent_path,
         task=owner.task,
@@ -106,16 +104,49 @@ def _call(
         cost_center=owner.cost_center,
         environment=owner.environment,
         service=owner.service,
-        tags=dict(sorted(owner.tags.items())),
-        inferred=tuple(sorted(owner.inferred)),
-        response_id=next((r.response_ids[0] for r in wire if r.response_ids), None),
+        tags=dict(sorted(owner.tags.items())) if owner.tags else {},
+        inferred=tuple(sorted(owner.inferred)) if owner.inferred else (),
+        response_id=told.response_ids[0] if told.response_ids else None,
+        service_tier=told.service_tier or None,
+        region=told.region or None,
+        server_address=told.server_address or None,
+        reported_cost=told.reported_cost,
+        provenance=_provenance(request, combined),
+        described_by=_described_by(readings),
+    )
+
+
+def _joined(readings: Sequence[Reading]) -> Reading:
+    """Several readings of one request as one: every fact from the description that knows it best."""
+    wire = sorted(readings, key=lambda reading: (-reading.rank, order_of(reading)))
+    provider = _provider(wire)
+    return replace(
+        readings[0],
+        provider=provider,
+        model=_served_model(readings, wire, provider),
+        request_model=next((r.request_model for r in readings if r.request_model), None),
+        response_ids=next((r.response_ids for r in wire if r.response_ids), ()),
         service_tier=next((r.service_tier for r in wire if r.service_tier), None),
         region=next((r.region for r in wire if r.region), None),
         server_address=next((r.server_address for r in wire if r.server_address), None),
         reported_cost=next((r.reported_cost for r in readings if r.reported_cost is not None), None),
-        provenance=_provenance(request, combined),
-        described_by=(first.span.span_id, *sorted({span.span_id for span in spans} - {first.span.span_id})),
     )
+
+
+def _times(readings: Sequence[Reading]) -> tuple[int, int]:
+    """From the first start to the last end of the spans; of log records only where there is no span."""
+    if len(readings) == 1:
+        return readings[0].span.start_ns, readings[0].span.end_ns
+    spans = [reading.span for reading in readings]
+    timed = [span for span in spans if span.signal is Signal.TRACES] or spans
+    return min(span.start_ns for span in timed), max(span.end_ns for span in timed)
+
+
+def _described_by(readings: Sequence[Reading]) -> tuple[bytes, ...]:
+    first = readings[0].span.span_id
+    if len(readings) == 1:
+        return (first,)
+    return (first, *sorted({reading.span.span_id for reading in readings} - {first}))
 
 
 def _provider(wire: Sequence[Reading]) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from ingest.dialects.shape import shape_of
 from models.core.telemetry import Call, Span
 from models.core.vocabulary import INPUT_BUCKETS, OUTPUT_BUCKETS, CallStatus, Signal
 from models.costs.steps import Step, says_its_work
@@ -104,11 +105,10 @@ def _is_suspicious(spans: Iterable[Span], calls: Iterable[Call]) -> bool:
 def _word(span: Span) -> str:
     """The most telling word about what a span is: a tool run, an agent run, or something else."""
     attributes = span.attributes
-    for key in _KINDS:
-        if key in attributes:
-            word = str(attributes[key]).strip('"').lower()
-            if word in _TOOL_WORDS or word in _AGENT_WORDS:
-                return word
+    for key in shape_of(attributes).present(_KINDS):
+        word = str(attributes[key]).strip('"').lower()
+        if word in _TOOL_WORDS or word in _AGENT_WORDS:
+            return word
     return ""
 
 
@@ -117,9 +117,12 @@ def _tool_name(span: Span) -> str:
     return told or _TOOL_PREFIX.sub("", span.name)
 
 
-def _first(attributes: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    found = (attributes.get(name) for name in names)
-    return next((str(value).strip('"') for value in found if value not in (None, "")), None)
+def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+    for name in shape_of(attributes).present(names):
+        value = attributes[name]
+        if value not in (None, ""):
+            return str(value).strip('"')
+    return None
 
 
 def _ancestors(span: Span, by_id: Mapping[bytes, Span]) -> Iterable[Span]:

@@ -157,10 +157,9 @@ def combine(descriptions: Sequence[Usage]) -> Combined:
     Adds     a bucket that nobody tells apart stays in the one that contains it and is 0 itself; under the exclusive
              convention a cached bucket that nobody tells is None, because nothing contains it.
     """
-    ranked = sorted(
-        (usage.resolved() for usage in descriptions if not usage.is_empty),
-        key=_rank,
-    )
+    ranked = [usage.resolved() for usage in descriptions if not usage.is_empty]
+    if len(ranked) > 1:
+        ranked.sort(key=_rank)
     if not ranked:
         reason = "no description has counts"
         return Combined(tokens=TokenCounts(), convention=UNKNOWN, reason=reason, details={}, origins={})
@@ -205,7 +204,7 @@ def combine(descriptions: Sequence[Usage]) -> Combined:
         reason=base.reason,
         details=details,
         origins=origins,
-        disagreements=_disagreements(ranked),
+        disagreements=_disagreements(ranked) if len(ranked) > 1 else (),
     )
 
 

@@ -1,11 +1,11 @@
 """Reading one record with its dialect: role, counts with their convention, and the facts that set the price."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ingest.dialects import registry
-from ingest.dialects.base import Attributes, Context, Convention, Dialect, Reading, Role
+from ingest.dialects.base import Attributes, Context, Dialect, Reading, Role
 from ingest.dialects.providers import billed_provider, provider_of_name
 from ingest.dialects.roles import operation_of, role_of
 from ingest.dialects.shape import Shape, shape_of
@@ -102,6 +102,9 @@ _REFUSALS = (
 """Beginnings and parts of error types with which a provider refuses a request."""
 
 
+_NO_FACTS: Mapping[str, Any] = {}
+
+
 def read(span: Span) -> Reading | None:
     """One record's reading, or None where it tells nothing about requests to models, or contains them without counts.
 
@@ -114,49 +117,50 @@ def read(span: Span) -> Reading | None:
     role = role_in(dialect, span, attributes)
     if role is Role.NONE or (role is Role.ROLLUP and counts_nothing(dialect, shape)):
         return None
-    facts = dialect.facts(attributes) if dialect.facts else {}
+    facts = dialect.facts(attributes) if dialect.facts else _NO_FACTS
+    words = shape.of(_fact_words)
     bodies = [
         (key, body)
         for key in (shape.present(dialect.bodies) if role is Role.CALL else ())
         for body in (_body(attributes[key], key),)
         if body is not None
     ]
-    names = [facts.get("provider"), *(attributes[key] for key in shape.present(_PROVIDER_KEYS))]
-    address = None if dialect.ignores_address else _first_text(attributes, shape, _ADDRESS_KEYS)
-    request_model = facts.get("request_model") or _first_text(attributes, shape, _REQUEST_MODEL_KEYS)
-    model = (
-        facts.get("model")
-        or _first_text(attributes, shape, _MODEL_KEYS)
-        or next((body.model for _, body in bodies if body.model), None)
-    )
+    names = [facts.get("provider"), *[attributes[key] for key in words.provider]]
+    address = None if dialect.ignores_address else _first_text(attributes, words.address)
+    request_model = facts.get("request_model") or _first_text(attributes, words.request_model)
+    model = facts.get("model") or _first_text(attributes, words.model) or _of_bodies(bodies, "model")
     provider, _ = billed_provider(address, names, model or request_model)
     context = Context(
-        span, attributes, provider_of_name(next((n for n in names if n), None)) or provider, _stream(attributes, shape)
+        span,
+        attributes,
+        provider_of_name(next((n for n in names if n), None)) or provider,
+        _stream(attributes, words.stream),
     )
-    usages = _usages(span, attributes, dialect, context, bodies)
+    flat = flat_usage(span, attributes, shape, dialect, context)
+    usages = [replace(body.usage, span_id=span.span_id) for _, body in bodies if body.usage is not None]
+    if flat is not None:
+        usages.append(flat)
+    cost = money(attributes[words.cost[0]]) if words.cost else None
     reading = Reading(
         span=span,
         dialect=dialect.name,
         role=role,
         operation=facts.get("operation") or operation_of(span, attributes),
-        usages=usages,
+        usages=tuple(usages),
         provider=provider,
         model=model or request_model,
         request_model=request_model,
-        response_ids=response_ids(attributes, facts, [body for _, body in bodies]),
+        response_ids=response_ids(attributes, facts, bodies),
         service_tier=facts.get("service_tier")
-        or _first_text(attributes, shape, _TIER_KEYS)
-        or next((body.service_tier for _, body in bodies if body.service_tier), None),
-        region=facts.get("region")
-        or _first_text(attributes, shape, _REGION_KEYS)
-        or next((body.region for _, body in bodies if body.region), None),
+        or _first_text(attributes, words.tier)
+        or _of_bodies(bodies, "service_tier"),
+        region=facts.get("region") or _first_text(attributes, words.region) or _of_bodies(bodies, "region"),
         server_address=None if dialect.ignores_address else text_of(attributes.get("server.address")),
-        reported_cost=money(next((attributes[key] for key in shape.present(_COST_KEYS)), None))
-        or next((body.reported_cost for _, body in bodies if body.reported_cost is not None), None),
+        reported_cost=cost or next((body.reported_cost for _, body in bodies if body.reported_cost is not None), None),
         is_stream=context.is_stream,
         is_error=facts.get("is_error", span.status == "error" or "error.type" in attributes),
-        is_refused=facts.get("is_refused", _is_refused(span, attributes, shape)),
-        is_partial=any(body.is_unfinished for _, body in bodies),
+        is_refused=facts.get("is_refused", _is_refused(span, attributes, words.status)),
+        is_partial=any(body.is_unfinished for _, body in bodies) if bodies else False,
         rank=dialect.rank,
     )
     if reading.is_partial:
@@ -195,28 +199,11 @@ def _body(value: Any, key: str) -> BodyFacts | None:
     return replace(facts or BodyFacts(), usage=inner)
 
 
-def _usages(
-    span: Span,
-    attributes: Attributes,
-    dialect: Dialect,
-    context: Context,
-    bodies: Sequence[tuple[str, BodyFacts]],
-) -> tuple[Usage, ...]:
-    found = [replace(body.usage, span_id=span.span_id) for _, body in bodies if body.usage is not None]
-    flat = flat_usage(span, attributes, dialect.vocabulary, dialect.convention(context))
-    if flat is not None:
-        found.append(flat)
-    return tuple(found)
-
-
-def flat_usage(
-    span: Span, attributes: Attributes, vocabulary: Mapping[str, tuple[str, ...]], convention: Convention
-) -> Usage | None:
+def flat_usage(span: Span, attributes: Attributes, shape: Shape, dialect: Dialect, context: Context) -> Usage | None:
     """Counts from single attributes, one alias per quantity; None where there are none."""
     counts: dict[str, int] = {}
     origins: dict[str, str] = {}
-    shape = shape_of(attributes)
-    for key, quantity in shape.of(_words_of(vocabulary).found):
+    for key, quantity in shape.of(_words_of(dialect.vocabulary).found):
         # The best word of a quantity comes first; the next one speaks only where that is no count.
         if quantity not in counts:
             value = count(attributes[key])
@@ -225,6 +212,7 @@ def flat_usage(
     if not counts:
         return None
     details = {DETAILS[key]: value for key in shape.present(_DETAIL_KEYS) if (value := count(attributes[key]))}
+    convention = dialect.convention(context)
     usage = Usage(
         convention=convention.name,
         reason=convention.reason,
@@ -278,21 +266,59 @@ def _without_output(usage: Usage) -> Usage:
     return replace(usage, output=None, reasoning=None, total=None)
 
 
-def _first_text(attributes: Attributes, shape: Shape, keys: tuple[str, ...]) -> str | None:
-    for key in shape.present(keys):
+@dataclass(slots=True, frozen=True)
+class _FactWords:
+    """Which attributes of a record name the facts of a request, the most believed first."""
+
+    provider: tuple[str, ...]
+    address: tuple[str, ...]
+    model: tuple[str, ...]
+    request_model: tuple[str, ...]
+    tier: tuple[str, ...]
+    region: tuple[str, ...]
+    cost: tuple[str, ...]
+    stream: tuple[str, ...]
+    status: tuple[str, ...]
+
+
+def _fact_words(names: Collection[str]) -> _FactWords:
+    def present(wanted: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in wanted if name in names)
+
+    return _FactWords(
+        provider=present(_PROVIDER_KEYS),
+        address=present(_ADDRESS_KEYS),
+        model=present(_MODEL_KEYS),
+        request_model=present(_REQUEST_MODEL_KEYS),
+        tier=present(_TIER_KEYS),
+        region=present(_REGION_KEYS),
+        cost=present(_COST_KEYS),
+        stream=present(_STREAM_KEYS),
+        status=present(_STATUS_KEYS),
+    )
+
+
+def _first_text(attributes: Attributes, keys: tuple[str, ...]) -> str | None:
+    for key in keys:
         text = text_of(attributes[key])
         if text:
             return text
     return None
 
 
-def response_ids(attributes: Attributes, facts: Mapping[str, Any], bodies: Sequence[BodyFacts]) -> tuple[str, ...]:
+def _of_bodies(bodies: Sequence[tuple[str, BodyFacts]], fact: str) -> Any:
+    return next((told for _, body in bodies if (told := getattr(body, fact))), None) if bodies else None
+
+
+def response_ids(
+    attributes: Attributes, facts: Mapping[str, Any], bodies: Sequence[tuple[str, BodyFacts]]
+) -> tuple[str, ...]:
     """Ids of one request, the most explicit first: the dialect's own, those of attributes, those of bodies."""
     found: list[str] = []
     for value in (
         facts.get("response_id"),
         *[attributes[key] for key in shape_of(attributes).present(ID_KEYS)],
-        *[body.response_id for body in bodies],
+        *[body.response_id for _, body in bodies],
     ):
         text = text_of(value)
         if text and text not in found:
@@ -300,9 +326,9 @@ def response_ids(attributes: Attributes, facts: Mapping[str, Any], bodies: Seque
     return tuple(found)
 
 
-def _stream(attributes: Attributes, shape: Shape) -> bool | None:
-    for key in shape.present(_STREAM_KEYS):
-        return attributes[key] in (True, "true", "True")
+def _stream(attributes: Attributes, keys: tuple[str, ...]) -> bool | None:
+    if keys:
+        return attributes[keys[0]] in (True, "true", "True")
     step = attributes.get("ai.operationId")
     if isinstance(step, str) and "tream" in step:
         return True
@@ -314,8 +340,8 @@ def _stream(attributes: Attributes, shape: Shape) -> bool | None:
     return None
 
 
-def _is_refused(span: Span, attributes: Attributes, shape: Shape) -> bool:
-    for key in shape.present(_STATUS_KEYS):
+def _is_refused(span: Span, attributes: Attributes, keys: tuple[str, ...]) -> bool:
+    for key in keys:
         status = count(attributes[key])
         if status is not None and status >= 400:
             return True

@@ -1,8 +1,9 @@
 """The shared values: a span as kept, a call as derived, and what could not be taken."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from models.core.values import value
@@ -43,6 +44,10 @@ class Span:
         return f"{self.scope_name}@{self.scope_version}" if self.scope_version else self.scope_name
 
 
+_counts: Callable[["TokenCounts"], tuple[int | None, ...]] = attrgetter(*(bucket.value for bucket in BUCKETS))
+_NO_COUNTS = (None,) * len(BUCKETS)
+
+
 @value
 class TokenCounts:
     """Tokens of one call in disjoint buckets. None: the payload does not tell; 0: it says none."""
@@ -58,21 +63,26 @@ class TokenCounts:
 
     def get(self, bucket: Bucket) -> int | None:
         """The count of one bucket."""
-        return getattr(self, bucket.value)
+        return getattr(self, bucket)
+
+    @property
+    def counts(self) -> tuple[int | None, ...]:
+        """The counts in the fixed order of the vocabulary."""
+        return _counts(self)
 
     def as_dict(self) -> dict[str, int | None]:
         """Bucket name → count, in the fixed order of the vocabulary."""
-        return {bucket.value: self.get(bucket) for bucket in BUCKETS}
+        return {bucket.value: count for bucket, count in zip(BUCKETS, self.counts, strict=True)}
 
     @property
     def known_total(self) -> int:
         """The sum of the counts that are known."""
-        return sum(count for bucket in BUCKETS if (count := self.get(bucket)) is not None)
+        return sum(count for count in self.counts if count is not None)
 
     @property
     def is_absent(self) -> bool:
         """Whether no bucket is known at all."""
-        return all(self.get(bucket) is None for bucket in BUCKETS)
+        return self.counts == _NO_COUNTS
 
 
 @value

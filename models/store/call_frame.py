@@ -1,6 +1,6 @@
 """Calls as a frame: one row per call, ready for COPY into `calls` and for rating."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -83,16 +83,19 @@ def _row(project_id: int, call: Call, interner: Interner) -> tuple[Any, ...]:
         call.region,
         call.server_address,
         None if call.reported_cost is None else str(call.reported_cost),
-        orjson.dumps(
-            {key: dict(value) for key, value in call.provenance.items()}, option=orjson.OPT_SORT_KEYS, default=str
-        ).decode()
+        orjson.dumps(call.provenance, option=orjson.OPT_SORT_KEYS, default=_plain).decode()
         if call.provenance
         else None,
         "{" + ",".join(f'"\\\\x{span.hex()}"' for span in call.described_by) + "}" if call.described_by else None,
     )
-    counts = tuple(call.tokens.get(bucket) for bucket in BUCKETS)
+    counts = call.tokens.counts
     digest = blake2b(orjson.dumps((facts, counts)), digest_size=16).digest()
     return (project_id, call.trace_id, call.span_id, call.end_ns // 1_000, *facts, digest, *counts)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no form for: other mappings as objects, the rest as text."""
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def _words(words: Sequence[str]) -> str | None:

@@ -89,9 +89,11 @@ def _run(
     def measure(name: str, work: Callable[[], Any]) -> None:
         ours, theirs, wall = time.process_time(), _tree_cpu(postmaster), time.perf_counter()
         if name == profiled:
-            profile = cProfile.Profile()
+            profile = cProfile.Profile(time.process_time)
             profile.runcall(work)
-            pstats.Stats(profile).sort_stats("tottime").print_stats(45)
+            pstats.Stats(profile).sort_stats("cumtime").print_stats(
+                r"wt.pipeline.(app|models|ingest)|polars.*collect|execute|orjson", 60
+            )
         else:
             work()
         found[f"{name}, s"] = time.perf_counter() - wall
