@@ -36,7 +36,7 @@ from models.store.telemetry import (
 log = logging.getLogger(__name__)
 
 MAX_ROWS_PER_COMMIT = 8192
-HINT_EVERY_SECONDS = 0.1
+HINT_EVERY_SECONDS = 0.4
 MAX_MESSAGE = 2000
 MAX_READERS = 3
 """Readers kept between bodies; each remembers some megabytes of attributes."""

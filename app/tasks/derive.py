@@ -24,14 +24,17 @@ log = logging.getLogger(__name__)
 BATCH_TRACES = 2_000
 """Traces of one transaction: enough that a statement's cost is shared, few enough that a worker's memory is flat."""
 
+FULL_TRACES = 250
+"""A batch below this found nearly all there was: what arrives meanwhile gathers until the next hint."""
+
 
 @celery.task(name="derive", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8)
 def derive() -> int:
-    """Derive and price until no dirty trace is left or the time box ends; returns how many traces were done.
+    """Derive and price until few dirty traces are left or the time box ends; returns how many traces were done.
 
     Delivered at least once, effective once: the dirty mark is cleared in the transaction that writes the outcome.
     """
-    done = until_empty("derive", lambda connection: derive_batch(connection, BATCH_TRACES))
+    done = until_empty("derive", lambda connection: derive_batch(connection, BATCH_TRACES), enough=FULL_TRACES)
     if done:
         wiring.current().hint("watch")
         wiring.current().hint("count")

@@ -11,10 +11,13 @@ BOX_SECONDS = 2.0
 """After this a task ends and asks for another one, so that the other queues of a worker get their turn."""
 
 
-def until_empty(task: str, batch: Callable[[Connection], int], box_seconds: float = BOX_SECONDS) -> int:
-    """Run batches, each in a transaction of its own, until one finds nothing; returns how much was done.
+def until_empty(
+    task: str, batch: Callable[[Connection], int], box_seconds: float = BOX_SECONDS, enough: int = 1
+) -> int:
+    """Run batches, each in a transaction of its own, until one finds less than `enough`; returns how much was done.
 
-    When the box is over with work left, a hint for the same task is sent; losing it loses nothing.
+    `enough` above 1 lets work gather until the next hint: a batch has a price of its own, whatever it holds. When the
+    box is over with work left, a hint for the same task is sent; losing it loses nothing.
     """
     deadline = time.monotonic() + box_seconds
     done = 0
@@ -22,7 +25,7 @@ def until_empty(task: str, batch: Callable[[Connection], int], box_seconds: floa
         with wiring.current().transaction() as connection:
             found = batch(connection)
         done += found
-        if not found:
+        if found < enough:
             return done
         if time.monotonic() > deadline:
             wiring.current().hint(task)

@@ -79,6 +79,27 @@ class RateCards:
     prices: pl.DataFrame
 
 
+MOST_KEPT = 64
+_kept: dict[tuple[int, frozenset[tuple[str | None, str | None]]], tuple[pl.DataFrame, RateCards]] = {}
+
+
+def cards_of(rates: pl.DataFrame, models: pl.DataFrame) -> RateCards:
+    """The cards of some models out of many rates, laid out once for the same rates and models.
+
+    Shapes   frames.RATES × distinct (price_provider, price_model) → RateCards of these models.
+    Raises   as `lay_out`.
+    """
+    # By identity, with the frame kept beside its cards: while it is kept nothing else can have its id.
+    key = (id(rates), frozenset(models.iter_rows()))
+    found = _kept.get(key)
+    if found is None:
+        if len(_kept) >= MOST_KEPT:
+            _kept.clear()
+        wanted = rates.join(models, on=["price_provider", "price_model"], how="semi")
+        found = _kept[key] = (rates, lay_out(wanted))
+    return found[1]
+
+
 def lay_out(rates: pl.DataFrame) -> RateCards:
     """Lay rates out as cards; cells of one key never overlap and cover every moment in which a rate is in force.
 

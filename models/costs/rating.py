@@ -7,7 +7,7 @@ import polars as pl
 
 from models.core.frames import CALL_KEYS, CALLS, CHARGES, COSTS, LINES, PARTS, REQUESTS, USD, checked
 from models.core.vocabulary import BUCKETS, INPUT_BUCKETS, Bucket, Detail, PriceStatus
-from models.costs.rate_cards import ANY_REGION, CARD_KEYS, RateCards, lay_out
+from models.costs.rate_cards import ANY_REGION, CARD_KEYS, RateCards, cards_of
 
 STANDARD_TIER = "standard"
 STANDARD_TIERS = ("standard", "default", "auto", "on_demand", "on-demand", "standard_only")
@@ -44,8 +44,7 @@ def rate_calls(calls: pl.DataFrame, rates: pl.DataFrame) -> Rated:
              only where they have a rate of their own.
     """
     checked(calls, "calls", CALLS)
-    named = calls.select("price_provider", "price_model").unique()
-    cards = lay_out(rates.join(named, on=["price_provider", "price_model"], how="semi"))
+    cards = cards_of(rates, calls.select("price_provider", "price_model").unique())
     counts = [bucket.value for bucket in BUCKETS]
     table = (
         calls.select(list(CALLS))
