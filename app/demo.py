@@ -1,14 +1,15 @@
-"""The sample: real captures and two recorded sessions, loaded into a project of their own."""
+"""The sample: real captures, recorded sessions and recorded runs, loaded into a project of their own."""
 
 import gzip
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 
 import orjson
 
-from app import demo_capacity, wiring
+from app import demo_capacity, demo_runs, wiring
 from app.collector import Collector
 from app.file_loading import Loaded, load_files
 from ingest.otlp_encode import trace_bodies
@@ -21,7 +22,7 @@ PROJECT = "demo"
 SAMPLE = Path(__file__).parent / "sample"
 PATIENCE_SECONDS = 120.0
 OLDEST = timedelta(days=3650)
-"""The recorded sessions are older than what the network collector takes."""
+"""The recorded sessions and runs are older than what the network collector takes."""
 
 
 def load(*, show_progress: bool = False) -> Loaded:
@@ -32,7 +33,7 @@ def load(*, show_progress: bool = False) -> Loaded:
         demo_capacity.declare(connection, project.id)
     collector = Collector(parts.engine, max_age=OLDEST, hint=lambda: parts.hint("derive"))
     loaded = load_files(collector, project.id, [SAMPLE / "captures"], show_progress=show_progress)
-    _load_sessions(collector, project.id, loaded)
+    _load_spans(collector, project.id, loaded)
     return loaded
 
 
@@ -58,12 +59,12 @@ def load_and_wait() -> str:
     )
 
 
-def _load_sessions(collector: Collector, project_id: int, loaded: Loaded) -> None:
+def _load_spans(collector: Collector, project_id: int, loaded: Loaded) -> None:
     collector.start()
     try:
         waiting = [
             collector.submit(body, "protobuf", Signal.TRACES, project_id)
-            for body in trace_bodies(spans_of_rows(_rows()))
+            for body in trace_bodies(chain(spans_of_rows(_rows()), demo_runs.spans_of_runs(demo_runs.recorded_rows())))
         ]
         for receipt in [done.result() for done in waiting]:
             loaded.bodies += 1
