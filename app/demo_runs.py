@@ -31,9 +31,9 @@ class Run:
 
 
 RUNS: Mapping[str, Run] = {
-    "M-2": Run("one answer a grant", datetime(2025, 5, 6, 0, 54, 10, tzinfo=UTC), 1, "5.9099"),
-    "E-1": Run("five answers a grant", datetime(2025, 6, 19, 19, 32, 32, tzinfo=UTC), 5, "8.7599"),
-    "E-2": Run("five answers, names hidden", datetime(2025, 6, 19, 19, 32, 32, tzinfo=UTC), 5, "8.9278"),
+    "M-2": Run("one-answer", datetime(2025, 5, 6, 0, 54, 10, tzinfo=UTC), 1, "5.9099"),
+    "E-1": Run("five-answers", datetime(2025, 6, 19, 19, 32, 32, tzinfo=UTC), 5, "8.7599"),
+    "E-2": Run("five-answers-names-hidden", datetime(2025, 6, 19, 19, 32, 32, tzinfo=UTC), 5, "8.9278"),
 }
 
 
@@ -51,7 +51,7 @@ def spans_of_runs(rows: Iterable[Mapping[str, str]]) -> Iterator[Span]:
         trace_id, root_id = _id(16, row["run"], row["grant"]), _id(8, row["run"], row["grant"], "root")
         common = {
             "gen_ai.agent.name": AGENT,
-            "gen_ai.conversation.id": f"{row['run']} {run.name}",
+            "gen_ai.conversation.id": f"{row['run']}-{run.name}",
             "task.id": f"{row['run']}/grant-{int(row['grant']):02d}",
         }
         usage = {
@@ -62,7 +62,7 @@ def spans_of_runs(rows: Iterable[Mapping[str, str]]) -> Iterator[Span]:
             "gen_ai.usage.input_tokens": int(row["input_tokens"]),
             "gen_ai.usage.output_tokens": int(row["output_tokens"]),
             "gen_ai.usage.reasoning.output_tokens": int(row["reasoning_tokens"]),
-            "baggage.record": f"sum of {run.requests} requests" if run.requests > 1 else "one request",
+            "baggage.record": f"sum-of-{run.requests}-requests" if run.requests > 1 else "one-request",
         }
         calls = "chat" if run.requests == 1 else f"chat, sum of {run.requests}"
         yield _span(trace_id, root_id, None, f"invoke_agent {AGENT}", start_ns, end_ns, 1, common)

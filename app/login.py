@@ -20,6 +20,7 @@ from app.errors import problem
 from app.hosts import is_own_host
 from app.settings import Settings
 from app.throttle import Throttle
+from dashboards.asking import asked_by
 from models.core.credentials import hash_password, is_password
 from models.store.projects import user_named
 
@@ -109,8 +110,11 @@ class Guard:
                 answer = problem(403, f"{request.method} {path} was sent by a page of {request.headers['origin']}.")
                 await answer(scope, receive, send)
                 return
-        if not asks or path in OPEN_PATHS or path.startswith(OWN_RULES) or scope.get("session", {}).get("user"):
-            await self.app(scope, receive, send)
+        user: str | None = scope.get("session", {}).get("user")
+        if not asks or path in OPEN_PATHS or path.startswith(OWN_RULES) or user:
+            # What the pages draw depends on who looks; without logins that is the owner of the machine.
+            with asked_by(user.rpartition(":")[2] if asks and user else "admin"):
+                await self.app(scope, receive, send)
             return
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})

@@ -7,12 +7,14 @@ import os
 import pkgutil
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from app.settings import settings
 
+STATISTICS = ("statsmodels.tsa.exponential_smoothing.ets", "statsmodels.regression.linear_model", "scipy.special")
 DRAIN_SECONDS = 10
 """How long requests in hand may take once a stop was asked for."""
 
@@ -57,6 +59,8 @@ def api() -> None:
         async def startup(self, sockets: list | None = None) -> None:  # type: ignore[type-arg]
             await super().startup(sockets)
             announce()
+            # Statistics take seconds to import. The first page that forecasts would wait for them; nobody waits here.
+            threading.Thread(target=import_all, args=STATISTICS, name="statistics", daemon=True).start()
 
     config = uvicorn.Config(
         create_app(),

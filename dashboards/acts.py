@@ -7,10 +7,12 @@ from typing import Any
 from dash import ALL, Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
+from dashboards.asking import may
 from dashboards.parts import Children, aria
 from dashboards.view import View
 
 KIND = "act"
+NOT_YOURS = "Your role may look, not change. Ask an editor or an administrator."
 DONE, ASKED, SAID = "act-done", "act-asked", "act-said"
 
 # One request per click. Success redraws the page, or goes where the request says; a refusal is told in its own words.
@@ -49,14 +51,26 @@ def request(
 
 
 def button(label: Children, ask: Mapping[str, Any], extra: str = "", title: str = "", place: str = "") -> Component:
-    """A button that sends a request; `place` tells apart two of the same on one page."""
+    """A button that sends a request, locked for who may only look; `place` tells apart two of the same on one page."""
+    refused = not may("editor")
     return html.Button(
         label,
         id={"kind": KIND, "place": place, "ask": json.dumps(ask, ensure_ascii=False)},
         className=f"button {extra}".strip(),
-        title=title or None,
+        title=NOT_YOURS if refused else title or None,
+        disabled=refused,
         n_clicks=0,
     )
+
+
+def locked() -> dict[str, Any]:
+    """What a button of a form gets so that who may only look cannot press it: `**locked()`."""
+    return {} if may("editor") else {"disabled": True, "title": NOT_YOURS}
+
+
+def way(label: Children, href: str, extra: str = "") -> Component | None:
+    """A link to a form that changes something; nothing for who may only look."""
+    return dcc.Link(label, href=href, className=f"button {extra}".strip()) if may("editor") else None
 
 
 def stores() -> Component:

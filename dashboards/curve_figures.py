@@ -45,6 +45,15 @@ def _room(labels: Sequence[str]) -> list[float]:
     return [-0.4, len(labels) - 0.6]
 
 
+def told_chain(points: Sequence[IndexPoint]) -> list[IndexPoint]:
+    """The chain that the picture names: the last one with two months, else the last."""
+    chains: dict[int, list[IndexPoint]] = {}
+    for point in points:
+        chains.setdefault(point.chain, []).append(point)
+    found = list(chains.values())
+    return next((each for each in reversed(found) if len(each) > 1), found[-1] if found else [])
+
+
 def jevons_picture(points: Sequence[IndexPoint], log: bool, scheme: Scheme) -> go.Figure:
     """Price index, volume index and bill from 100; a new chain starts a new line from 100."""
     token, series = TOKENS[scheme], SERIES[scheme]
@@ -55,6 +64,7 @@ def jevons_picture(points: Sequence[IndexPoint], log: bool, scheme: Scheme) -> g
         ("Price", "price_index", series[0], token["down"], 2),
     )
     labels = [point.label for point in points]
+    told = told_chain(points)
     values = [float(getattr(point, name)) for point in points for _, name, _, _, _ in lines]
     low, high = min([*values, 100.0]), max([*values, 100.0])
     ends: list[tuple[float, str, str]] = []
@@ -80,10 +90,11 @@ def jevons_picture(points: Sequence[IndexPoint], log: bool, scheme: Scheme) -> g
             customdata=said,
             hovertemplate=f"{title} %{{customdata}}<extra></extra>",
         )
-        if y and y[-1] is not None:
-            ends.append((y[-1], f"<b>{title} {y[-1]:.0f}</b>", ink))
-    if labels:
-        _end_labels(figure, labels[-1], ends, low, high, log)
+        if told:
+            end = float(getattr(told[-1], name))
+            ends.append((end, f"<b>{title} {end:.0f}</b>", ink))
+    if told:
+        _end_labels(figure, told[-1].label, ends, low, high, log)
         _cuts(figure, points, token)
     ticks = _index_ticks(low, high, log)
     chosen, words = _month_ticks(labels, 6)

@@ -19,10 +19,10 @@ MONTHS = 12
 
 
 def year_of(view: View) -> CostQuery:
-    """The twelve months that end with the period of the view."""
+    """The twelve months that end with the period of the view; all months of a period that has more."""
     last = view.period.last
     month = last.year * 12 + last.month - MONTHS
-    first = datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC)
+    first = min(datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC), view.period.start.replace(day=1))
     return replace(view.costs(), start=first, end=view.period.end)
 
 

@@ -19,6 +19,8 @@ _THEME = (
     " pinnedRowBorder: {color: 'var(--line-2)'}})"
 )
 ROW, TRACE_ROW, HEAD = 32, 26, 34
+# What a click on a head left: `cost.desc`, several with a comma, nothing where rows are in their own order.
+_SORTED = "setEventData(params.api.getColumnState().filter(c => c.sort).map(c => c.colId + '.' + c.sort).join(','))"
 
 
 def text_column(field: str, name: str, **more: Any) -> dict[str, Any]:
@@ -83,9 +85,19 @@ def grid(
     row_height: int = ROW,
     most_height: int = 640,
     selected: str = "",
+    sort: str | None = None,
     **options: Any,
 ) -> html.Div:
-    """A table of any length. Short ones are as high as their rows; long ones scroll and draw what is seen."""
+    """A table of any length. Short ones are as high as their rows; long ones scroll and draw what is seen.
+
+    `sort` is the order in the link, such as `cost.desc`; with it the table tells the order that is chosen in it.
+    """
+    if sort is not None:
+        orders = dict(one.split(".", 1) for one in sort.split(",") if "." in one)
+        columns = [
+            {**column, "sort": orders[column["field"]]} if orders.get(column["field"]) in ("asc", "desc") else column
+            for column in columns
+        ]
     height = HEAD + row_height * (len(rows) + (1 if total else 0)) + 4
     table = dag.AgGrid(
         id=name,
@@ -110,6 +122,7 @@ def grid(
             "suppressDragLeaveHidesColumns": True,
             **options,
         },
+        eventListeners={} if sort is None else {"sortChanged": [_SORTED]},
         style={"height": f"{min(height, most_height)}px", "width": "100%"},
         className="",
     )

@@ -8,7 +8,7 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboards import alerts, control_figures, parts
+from dashboards import alerts, control_downloads, control_figures, parts
 from dashboards import format as fmt
 from dashboards.desk import Desk
 from dashboards.view import View
@@ -32,8 +32,14 @@ def incident_page(view: View, desk: Desk, number: str) -> Component:
     found = file.incident
     back = dcc.Link("All alerts", href=view.href(incident=None), className="button hide-narrow")
     title = f"{alerts.headline(found)}, incident {found.id}"
+    acts = alerts.buttons(view, found, short=False)
     top = parts.page_header(
-        title, _sentence(file), back, html.Div(alerts.buttons(view, found, short=False), className="acts hide-narrow")
+        title,
+        _sentence(file),
+        back,
+        parts.csv_link(control_downloads.repeats_href(view, found.id)) if file.repeats else None,
+        parts.copy_link(view.href()),
+        html.Div(acts, className="acts hide-narrow") if acts else None,
     )
     return html.Div(
         [

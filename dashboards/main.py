@@ -11,7 +11,16 @@ import dash
 from dash import Dash, State
 from fastapi import FastAPI
 
-from dashboards import acts, cache_downloads, control_downloads, curve_downloads, downloads, hardware_downloads, shell
+from dashboards import (
+    acts,
+    book_downloads,
+    cache_downloads,
+    control_downloads,
+    curve_downloads,
+    downloads,
+    hardware_downloads,
+    shell,
+)
 from dashboards.books import Books, use_books
 from dashboards.desk import Desk, use_desk
 from dashboards.fleet import Fleet, use_fleet
@@ -107,6 +116,7 @@ def mount(
     server.include_router(hardware_downloads.router)
     server.include_router(curve_downloads.router)
     server.include_router(cache_downloads.router)
+    server.include_router(book_downloads.router)
     app = Dash(
         __package__,
         # Dash takes a FastAPI application here; its annotation still names Flask only.

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import Dash, Input, Output, State, dcc, html
+from dash import Dash, Input, Output, State, html
 from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
 
@@ -68,7 +68,10 @@ def editor(view: View, books: MonthDesk, by: str) -> Component:
         "What a rule would move",
         fields,
         html.Div(html.P("Write a rule to see what it would move.", className="note"), id=PREVIEW),
-        html.Div(html.Button("Save and apply", id=SAVE, className="button main", n_clicks=0), className="card-acts"),
+        html.Div(
+            html.Button("Save and apply", id=SAVE, className="button main", n_clicks=0, **acts.locked()),
+            className="card-acts",
+        ),
         _rules(view, books.rules(view.project.id)),
         subtitle="dry run over open months; nothing is saved yet",
         extra="form",
@@ -92,11 +95,11 @@ def _rules(view: View, rules: Sequence[RuleLine]) -> Component | None:
     return parts.table(head, rows, "Rules in force", "rules-in-force")
 
 
-def _retire(view: View, one: RuleLine) -> Component:
+def _retire(view: View, one: RuleLine) -> Component | None:
     if view.get("retire") == str(one.id):
         ask = acts.request(view, "DELETE", f"/tag-rules/{one.id}?apply=true", then=view.href(retire=None))
         return acts.button("Confirm", ask, "danger")
-    return dcc.Link("Retire", href=view.href(retire=str(one.id)), className="button plain")
+    return acts.way("Retire", view.href(retire=str(one.id)), "plain")
 
 
 def moves_table(calls: int, moves: Sequence[Move], target: str) -> Component:

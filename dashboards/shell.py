@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import dash_mantine_components as dmc
@@ -10,10 +11,13 @@ from dash import Dash, Input, Output, State, dcc, html, no_update, page_containe
 from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
 
+from dashboards.asking import may, may_see
 from dashboards.data import largest_first, whole
+from dashboards.format import plural
 from dashboards.identity import forget
 from dashboards.parts import LOAD_SAMPLE, SAMPLE_SAID, aria, badge, card, freshness, icon, marked
 from dashboards.period import Period, month_of, parse_period, presets, previous, year_before
+from dashboards.plan import open_alerts
 from dashboards.reader import current_reader, sample_loader
 from dashboards.theme import FONT
 from dashboards.view import FILTER_DIMENSIONS, View, view_of
@@ -65,12 +69,21 @@ def page(build: Callable[[View], Component]) -> Callable[..., Awaitable[Componen
 
 def _built(build: Callable[[View], Component], href: str | None) -> Component:
     try:
-        return html.Div(build(current_view(href)), className="content")
+        view = current_view(href)
+        if not may_see(view.path):
+            return html.Div(_refused(view), className="content")
+        return html.Div(build(view), className="content")
     except JevonsError as fault:
         path = urlsplit(href or "/").path
         back = dcc.Link("Open the page without them", href=path, className="button")
         said = html.Div([icon("warning"), html.Div(str(fault))], className="message")
         return html.Div(card("This address cannot be shown", said, end=back), className="content")
+
+
+def _refused(view: View) -> Component:
+    back = dcc.Link("Overview", href=view.href("/"), className="button")
+    said = html.Div([icon("lock"), html.Div("Your role may not see this page. Ask an administrator.")])
+    return html.Div([html.H1("Not for your role"), card("This page is not shown", said, end=back)])
 
 
 def frame() -> Component:
@@ -120,14 +133,17 @@ def frame() -> Component:
 def navigation(view: View | None) -> list[Component]:
     """The sidebar; links keep what stands: project, period, filters."""
     items: list[Component] = []
-    for group, pages in PAGES:
-        if group:
+    for group, listed in PAGES:
+        pages = [page for page in listed if may_see(page[1])]
+        if group and pages:
             items.append(html.Div(group, className="nav-group"))
         for name, path, symbol in pages:
             href = view.href(path) if view is not None and view.path != path else path if view is None else view.href()
+            count = len(open_alerts(view)) if view is not None and path == "/budgets" else 0
+            told = html.Span(str(count), className="badge critical", title=plural(count, "open alert"))
             items.append(
                 html.Div(
-                    dcc.Link([icon(symbol), name], href=href, className="nav-link"),
+                    dcc.Link([icon(symbol), name, told if count else None], href=href, className="nav-link"),
                     **(aria(current="page") if view is not None and view.path == path else {}),
                 )
             )
@@ -333,6 +349,25 @@ def _narrow(view: View) -> Component:
     )
 
 
+def remember_sort(app: Dash, grid: str) -> None:
+    """Put the order chosen in a table into the link, so that it is kept, shared, and gone back from."""
+
+    @app.callback(
+        Output(LOCATION, "href", allow_duplicate=True),
+        Input(grid, "eventData"),
+        State(LOCATION, "href"),
+        prevent_initial_call=True,
+    )
+    async def sorted_by(told: dict[str, Any] | None, href: str) -> str:
+        if told is None:
+            raise PreventUpdate
+        view = await asyncio.to_thread(current_view, href)
+        order = str(told.get("data") or "")
+        if order == view.get("sort"):
+            raise PreventUpdate
+        return view.href(sort=order or None)
+
+
 def register(app: Dash) -> None:
     """The callbacks of the frame. They run in threads: figures are read from a database."""
     app.clientside_callback(
@@ -415,6 +450,8 @@ def register(app: Dash) -> None:
         loader = sample_loader()
         if not clicks or loader is None:
             raise PreventUpdate
+        if not may("editor"):
+            return no_update, "Your role may look, not load. Ask an editor or an administrator."
         try:
             name = await asyncio.to_thread(loader)
         except JevonsError as fault:

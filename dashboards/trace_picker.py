@@ -58,7 +58,7 @@ def picker(view: View) -> Component:
                         html.Span(f"{fmt.plural(len(rows), 'trace')}, costliest first", className="note"),
                         className="chips grid-bar",
                     ),
-                    grids.grid(PICKER, columns, rows, label="Costliest traces", most_height=720),
+                    grids.grid(PICKER, columns, rows, label="Costliest traces", most_height=720, sort=view.get("sort")),
                     parts.lines([_picker_line(view, row) for row in rows]),
                 ],
                 className="card flush",

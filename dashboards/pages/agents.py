@@ -15,6 +15,7 @@ from dashboards.agent_tree import Agent, tree
 from dashboards.downloads import costs_href
 from dashboards.identity import places
 from dashboards.view import View
+from dashboards.waste import waste_by_path
 from models.core.queries import CostRow
 from models.core.vocabulary import Granularity
 
@@ -24,7 +25,7 @@ GRID, ICICLE = "agents-grid", "agents-icicle"
 NAMELESS = "no agent attribute"
 MOST_QUESTIONS = 16
 """Agents with sub-agents for which tasks of the whole subtree are counted; each is one question to the store."""
-DRILLS = ("inclusive", "own", "tasks", "per_task", "calls_per_task", "hit", "errors")
+DRILLS = ("inclusive", "own", "tasks", "per_task", "calls_per_task", "hit", "errors", "waste")
 
 
 def build(view: View) -> Component:
@@ -34,16 +35,19 @@ def build(view: View) -> Component:
     if not totals.calls:
         return html.Div([parts.page_header("Agents", ["No agent called a model here yet."]), parts.teach(view)])
     roots = tree(answer.rows, view.basis)
+    lost = waste_by_path(view, [agent.path for root in roots for agent in root.below()])
     nameless = next((row for row in answer.rows if row.keys.get("agent_path") is None), None)
     return html.Div(
         [
             parts.page_header(
                 "Agents",
-                _sentence(view, roots, nameless, totals),
+                _sentence(view, roots, nameless, totals, lost),
                 parts.csv_link(costs_href(view, "agent_path", granularity=Granularity.NONE)),
                 parts.copy_link(view.href()),
             ),
-            html.Div(parts.safely("Agents", view, lambda: _table(view, roots, nameless, totals)), className="grid"),
+            html.Div(
+                parts.safely("Agents", view, lambda: _table(view, roots, nameless, totals, lost)), className="grid"
+            ),
             html.Div(
                 parts.safely("Where the money sits", view, lambda: _icicle(view, roots, nameless, totals)),
                 className="grid",
@@ -55,7 +59,18 @@ def build(view: View) -> Component:
 layout = shell.page(build)
 
 
-def _sentence(view: View, roots: Sequence[Agent], nameless: CostRow | None, totals: CostRow) -> list[Any]:
+def _wasted(agent: Agent, lost: Mapping[str, Decimal] | None) -> Decimal | None:
+    """What loops of an agent and of all under it wasted; None where it is unknown."""
+    return None if lost is None else sum((lost[one.path] for one in agent.below() if one.path in lost), Decimal(0))
+
+
+def _sentence(
+    view: View,
+    roots: Sequence[Agent],
+    nameless: CostRow | None,
+    totals: CostRow,
+    wasted: Mapping[str, Decimal] | None,
+) -> list[Any]:
     spend = totals.cost(view.basis)
     if not roots:
         return ["No span names its agent: set ", parts.strong("gen_ai.agent.name"), " to split this spend."]
@@ -75,6 +90,11 @@ def _sentence(view: View, roots: Sequence[Agent], nameless: CostRow | None, tota
     if inner is not None:
         words += [f"; {inner.name} under it is ", parts.strong(fmt.money_short(inner.inclusive), inner.inclusive)]
     words.append(".")
+    worst = max(roots, key=lambda root: _wasted(root, wasted) or Decimal(0))
+    gone = _wasted(worst, wasted)
+    if gone:
+        share = fmt.percent(fmt.share_of(gone, worst.inclusive), 0)
+        words += [" ", parts.strong(f"{worst.name} wastes {share}", gone), " of what it spends in loops."]
     lost = nameless.cost(view.basis) if nameless is not None else None
     if lost:
         share = fmt.percent(fmt.share_of(lost, spend), 1)
@@ -82,7 +102,13 @@ def _sentence(view: View, roots: Sequence[Agent], nameless: CostRow | None, tota
     return words
 
 
-def _table(view: View, roots: Sequence[Agent], nameless: CostRow | None, totals: CostRow) -> Component:
+def _table(
+    view: View,
+    roots: Sequence[Agent],
+    nameless: CostRow | None,
+    totals: CostRow,
+    lost: Mapping[str, Decimal] | None,
+) -> Component:
     flat = view.get("shape", "tree") == "flat"
     parents_only = view.get("show") == "parents"
     closed = set(view.query.get("closed", ()))
@@ -107,6 +133,7 @@ def _table(view: View, roots: Sequence[Agent], nameless: CostRow | None, totals:
     visible = [agent for root in shown for agent in root.below()] if flat else walk(shown)
     rows = [
         _row(view, agent, teams.get(agent.path), tasks.get(agent.path), most, digits, agent.path in closed, flat)
+        | _waste(agent, _wasted(agent, lost))
         for agent in visible
     ]
     if nameless is not None and not parents_only:
@@ -114,12 +141,14 @@ def _table(view: View, roots: Sequence[Agent], nameless: CostRow | None, totals:
         rows.append(
             {
                 **_row(view, own, teams.get(None), nameless.tasks, most, digits, False, flat),
+                **_waste(own, _wasted(own, lost)),
                 "id": "\0",
                 "agent": NAMELESS,
             }
         )
     whole = Agent("", 0, totals, own=totals.cost(view.basis), inclusive=totals.cost(view.basis))
     total = _row(view, whole, None, _tasks_of(view), Decimal(0), digits, False, False)
+    total.update(_waste(whole, None if lost is None else sum(lost.values(), Decimal(0))))
     total.update(id="total", agent="Total", team="")
     columns = [
         grids.text_column(
@@ -145,6 +174,9 @@ def _table(view: View, roots: Sequence[Agent], nameless: CostRow | None, totals:
         grids.number_column("calls_per_task", "Calls / task", True, minWidth=92, flex=0.8, sortable=flat),
         grids.number_column("hit", "Cache hit", True, minWidth=96, flex=0.9, sortable=flat),
         grids.number_column("errors", "Errors", True, minWidth=76, flex=0.8, sortable=flat),
+        grids.number_column(
+            "waste", "Waste", True, minWidth=84, flex=0.8, sortable=flat, cellStyle=grids.bar_style("waste_bar")
+        ),
     ]
     agents = sum(1 for root in roots for _ in root.below())
     bar = html.Div(
@@ -171,7 +203,15 @@ def _table(view: View, roots: Sequence[Agent], nameless: CostRow | None, totals:
         [
             html.H2("Cost by agent", className="unseen"),
             bar,
-            grids.grid(GRID, columns, rows, label="Cost by agent", total=total, most_height=760),
+            grids.grid(
+                GRID,
+                columns,
+                rows,
+                label="Cost by agent",
+                total=total,
+                most_height=760,
+                sort=view.get("sort") if flat else None,
+            ),
             parts.lines([_line(view, row) for row in (*rows, total)]),
         ],
         className="card flush",
@@ -180,6 +220,8 @@ def _table(view: View, roots: Sequence[Agent], nameless: CostRow | None, totals:
 
 def _line(view: View, row: Mapping[str, Any]) -> parts.Line:
     facts = f"self {row['own_text']} · {row['per_task_text']} / task · cache {row['hit_text']}"
+    if row["waste"]:
+        facts += f" · waste {row['waste_text']}"
     is_total = row["id"] == "total"
     href = view.href("/calls") if is_total else followed(view, "inclusive", row)
     bold = row["weight"] == 600
@@ -243,6 +285,17 @@ def _row(
     }
 
 
+def _waste(agent: Agent, lost: Decimal | None) -> dict[str, Any]:
+    """The cells of the waste column: share of the inclusive cost that went into loops."""
+    share = fmt.share_of(lost, agent.inclusive)
+    return {
+        "waste": None if share is None else float(share),
+        "waste_text": fmt.percent(share),
+        "waste_full": fmt.UNKNOWN if lost is None else f"{fmt.money_exact(lost)} in loops, after the repeats allowed",
+        "waste_bar": grids.bar(float(share), "--bar-warm") if share else "none",
+    }
+
+
 def _teams(view: View) -> dict[str | None, str]:
     """Agent path → its team, or how many it has."""
     found: dict[str | None, list[str]] = {}
@@ -288,6 +341,7 @@ def _icicle(view: View, roots: Sequence[Agent], nameless: CostRow | None, totals
 
 def register(app: Dash) -> None:
     """Clicks in the table: the caret opens and closes, a number leads to its calls."""
+    shell.remember_sort(app, GRID)
 
     @app.callback(
         Output(shell.LOCATION, "href", allow_duplicate=True),

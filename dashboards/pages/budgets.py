@@ -11,6 +11,7 @@ from dash.exceptions import PreventUpdate
 
 from dashboards import acts, alerts, control_figures, control_forms, meters, parts, shell
 from dashboards import format as fmt
+from dashboards.asking import may
 from dashboards.control_downloads import incidents_href
 from dashboards.desk import Desk, current_desk
 from dashboards.incident import incident_page
@@ -44,7 +45,7 @@ def _body(view: View) -> Component:
     incidents = list(desk.incidents(view.project.id))
     standings = list(desk.standings(view.project.id))
     channels, sent = desk.channels(view.project.id), desk.deliveries(view.project.id)
-    form = view.get("form")
+    form = view.get("form") if may("editor") else ""
     return html.Div(
         [
             parts.page_header(
@@ -65,12 +66,12 @@ def _body(view: View) -> Component:
             ),
             html.Div(
                 [
-                    dcc.Link("Add a channel", href=view.href(form="channel"), className="button"),
-                    dcc.Link("Add a budget", href=view.href(form="budget"), className="button main"),
+                    acts.way("Add a channel", view.href(form="channel")),
+                    acts.way("Add a budget", view.href(form="budget"), "main"),
                 ],
                 className="thumb",
             )
-            if not form
+            if not form and may("editor")
             else None,
         ],
         className="over-thumb",
@@ -236,7 +237,7 @@ def _inbox_lines(view: View, incidents: Sequence[Incident]) -> Component:
 
 
 def _budgets(view: View, standings: Sequence[Standing]) -> Component:
-    add = dcc.Link([parts.icon("plus"), "Budget"], href=view.href(form="budget"), className="button hide-narrow")
+    add = acts.way([parts.icon("plus"), "Budget"], view.href(form="budget"), "hide-narrow")
     if not standings:
         return parts.card(
             "Budgets",
@@ -247,7 +248,7 @@ def _budgets(view: View, standings: Sequence[Standing]) -> Component:
                 className="quiet-inbox",
             ),
             html.Div(
-                dcc.Link("Add the first budget", href=view.href(form="budget"), className="button main"),
+                acts.way("Add the first budget", view.href(form="budget"), "main"),
                 className="chips",
             ),
             subtitle="none in force",
@@ -304,11 +305,7 @@ def _budget_row(view: View, one: Standing) -> html.Tr:
             html.Td(meters.burn_track(one.percent, _expected(one), one.will_exceed), className="wide-cell"),
             parts.number(_whole(one.forecast), fmt.money_exact(one.forecast), _warm(one)),
             html.Td(mode, className="quiet"),
-            html.Td(
-                html.Div(
-                    dcc.Link("Edit", href=view.href(form=str(budget.id)), className="button"), className="row-acts"
-                )
-            ),
+            html.Td(html.Div(acts.way("Edit", view.href(form=str(budget.id))), className="row-acts")),
         ],
         className="chosen" if view.get("budget") == str(budget.id) else None,
     )
@@ -361,7 +358,7 @@ def _burn(view: View, desk: Desk, standings: Sequence[Standing]) -> Component:
 
 
 def _channels(view: View, channels: Sequence[Channel], sent: Sequence[Delivery]) -> Component:
-    add = dcc.Link([parts.icon("plus"), "Channel"], href=view.href(form="channel"), className="button hide-narrow")
+    add = acts.way([parts.icon("plus"), "Channel"], view.href(form="channel"), "hide-narrow")
     if not channels:
         return parts.card(
             "Channels",
@@ -370,9 +367,7 @@ def _channels(view: View, channels: Sequence[Channel], sent: Sequence[Delivery])
                 "signed, at least once, with a stable dedup key.",
                 className="quiet-inbox",
             ),
-            html.Div(
-                dcc.Link("Add a channel", href=view.href(form="channel"), className="button main"), className="chips"
-            ),
+            html.Div(acts.way("Add a channel", view.href(form="channel"), "main"), className="chips"),
             subtitle="where alerts go",
         )
     rows = [_channel_row(view, channel, [one for one in sent if one.channel_id == channel.id]) for channel in channels]
@@ -398,9 +393,9 @@ def _channel_row(view: View, channel: Channel, sent: Sequence[Delivery]) -> html
         first = acts.button("Test", ask, title="Send a message that says it is a test")
     if view.get("remove") == str(channel.id):
         gone = acts.request(view, "DELETE", f"/channels/{channel.id}", then=view.href(remove=None))
-        second: Component = acts.button("Confirm", gone, "danger")
+        second: Component | None = acts.button("Confirm", gone, "danger")
     else:
-        second = dcc.Link("Remove", href=view.href(remove=str(channel.id)), className="button")
+        second = acts.way("Remove", view.href(remove=str(channel.id)))
     dot = html.Span(className="dot bad" if dead else "dot" if arrived else "dot none", **parts.aria(hidden="true"))
     return html.Tr(
         [

@@ -103,7 +103,14 @@ def _table(view: View, calls: Sequence[Mapping[str, Any]], following: str | None
                 className="chips grid-bar",
             ),
             grids.grid(
-                GRID, columns, rows, label="Calls", most_height=720, selected=selected, rowSelection=grids.one_row()
+                GRID,
+                columns,
+                rows,
+                label="Calls",
+                most_height=720,
+                selected=selected,
+                sort=view.get("sort"),
+                rowSelection=grids.one_row(),
             ),
             selection.chosen(PROOF),
             parts.lines([_line(view, row) for row in rows]),
@@ -156,8 +163,8 @@ def _row(view: View, call: Mapping[str, Any]) -> dict[str, Any]:
 
 def register(app: Dash) -> None:
     """A click on a row shows the proof of the call beside the table; one on the trace id goes there."""
-
     selection.register(app, GRID, PROOF)
+    shell.remember_sort(app, GRID)
 
     @app.callback(
         Output(shell.LOCATION, "href", allow_duplicate=True),

@@ -267,7 +267,8 @@ def _checklist(view: View, period: PeriodState) -> Component:
         body += [
             _reason("Why it has to be opened again"),
             html.Div(
-                html.Button(f"Reopen {name}", id=DO_REOPEN, className="button", n_clicks=0), className="card-acts"
+                html.Button(f"Reopen {name}", id=DO_REOPEN, className="button", n_clicks=0, **acts.locked()),
+                className="card-acts",
             ),
         ]
         foot: Any = [
@@ -286,7 +287,8 @@ def _checklist(view: View, period: PeriodState) -> Component:
         body += [
             _reason("Why it is closed all the same"),
             html.Div(
-                html.Button(f"Force close {name}", id=DO_CLOSE, className="button", n_clicks=0), className="card-acts"
+                html.Button(f"Force close {name}", id=DO_CLOSE, className="button", n_clicks=0, **acts.locked()),
+                className="card-acts",
             ),
         ]
         foot = "A check stops the close. With a reason it can be forced; the reason stands in the snapshot."

@@ -9,7 +9,7 @@ from dash import Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
 
-from dashboards import data, figures, parts, shell
+from dashboards import data, figures, parts, sample_tour, shell
 from dashboards import format as fmt
 from dashboards.data import Group
 from dashboards.downloads import costs_href
@@ -49,6 +49,7 @@ def build(view: View) -> Component:
                 parts.csv_link(costs_href(view, dimension, granularity=view.grain)),
                 parts.copy_link(view.href()),
             ),
+            sample_tour.price_cut(view) if "period" not in view.query else None,
             _quality(view, answer.totals),
             parts.safely("Tiles", view, lambda: tiles(view, answer.totals, before, run)),
             html.Div(

@@ -7,8 +7,9 @@ from typing import Any
 from dash import Dash, dcc, html
 from dash.development.base_component import Component
 
-from dashboards import acts, data, grids, parts, price_form, shell
+from dashboards import acts, book_downloads, data, grids, parts, price_form, shell
 from dashboards import format as fmt
+from dashboards.asking import may
 from dashboards.books import Books, current_books
 from dashboards.proof import bucket_name
 from dashboards.view import View
@@ -26,14 +27,15 @@ def build(view: View) -> Component:
         return html.Div([parts.page_header("Prices", ["These pages run without a price list."])])
     called = data.whole(view.costs("provider", "model")).rows
     missing = books.missing_prices(view.project.id, view.period.start, view.period.end)
-    form = view.get("form") == "rate"
+    form = view.get("form") == "rate" and may("editor")
     open_form = dcc.Link([parts.icon("plus"), "Set a rate"], href=view.href(form="rate"), className="button main")
     return html.Div(
         [
             parts.page_header(
                 "Prices",
                 _sentence(view, missing, len(called)),
-                None if form else open_form,
+                None if form or not may("editor") else open_form,
+                parts.csv_link(book_downloads.rates_href(view)),
                 parts.copy_link(view.href()),
             ),
             acts.stores(),
@@ -47,7 +49,8 @@ def build(view: View) -> Component:
                     "Rates",
                     view,
                     lambda: _rates(
-                        books.rates(view.project.id, [(row.keys["provider"], row.keys["model"]) for row in called])
+                        view,
+                        books.rates(view.project.id, [(row.keys["provider"], row.keys["model"]) for row in called]),
                     ),
                 ),
                 className="grid",
@@ -75,6 +78,8 @@ def _sentence(view: View, missing: Sequence[MissingPrice], called: int) -> list[
 
 
 def _missing(view: View, missing: Sequence[MissingPrice]) -> Component:
+    # Where no rate could mend anything, the column of remedies would be empty.
+    remedies = any(_remedy(view, row) for row in missing)
     rows = [
         html.Tr(
             [
@@ -91,24 +96,40 @@ def _missing(view: View, missing: Sequence[MissingPrice]) -> Component:
                 parts.number(fmt.count(row.calls)),
                 parts.number(fmt.tokens(row.tokens), fmt.count(row.tokens)),
                 html.Td(fmt.day_and_time(row.last, view.period.spans_years), className="n"),
-                html.Td(_remedy(view, row), className="n"),
+                *([html.Td(_remedy(view, row), className="n")] if remedies else []),
             ]
         )
         for row in missing
     ]
     head = [
         ("Model", False), ("Provider", False), ("Why", False), ("Calls", True), ("Tokens", True),
-        ("Last, UTC", True), ("", False),
+        ("Last, UTC", True), *([("", False)] if remedies else []),
     ]  # fmt: skip
+    lines = [
+        parts.Line(
+            row.model or "no model",
+            fmt.plural(row.calls, "call"),
+            f"{row.provider or fmt.UNKNOWN} · {row.reason.replace('_', ' ')} · {fmt.tokens(row.tokens)} tokens · "
+            f"last {fmt.day_and_time(row.last, view.period.spans_years)}",
+            view.with_filter(("model", row.model), path="/calls", only="unpriced"),
+        )
+        for row in missing
+    ]
     return parts.card(
-        "Without a price",
-        parts.table(head, rows, "Models without a price", "tight"),
-        subtitle="what these calls cost is unknown and in no amount; a rate set here counts once the month is repriced",
+        "Without a price" if any(row.tokens for row in missing) else "Calls without usage",
+        html.Div(parts.table(head, rows, "Models without a price", "tight"), className="hide-narrow"),
+        parts.lines(lines),
+        subtitle="what these calls cost is unknown and in no amount; "
+        + (
+            "a rate set here counts once the month is repriced"
+            if any(row.tokens for row in missing)
+            else "no rate can price them, because they tell no tokens"
+        ),
     )
 
 
 def _remedy(view: View, row: MissingPrice) -> Component | str:
-    if not row.tokens or row.model is None or row.provider is None:
+    if not row.tokens or row.model is None or row.provider is None or not may("editor"):
         return ""
     href = view.href(form="rate", rate_provider=row.provider, rate_model=row.model)
     return dcc.Link("Set a rate", href=href, className="more")
@@ -118,7 +139,7 @@ def _when(moment: datetime | None, otherwise: str) -> str:
     return otherwise if moment is None else f"{moment.day} {moment:%b %Y}"
 
 
-def _rates(rates: Sequence[Rate]) -> Component:
+def _rates(view: View, rates: Sequence[Rate]) -> Component:
     rows = [
         {
             "id": str(at),
@@ -156,7 +177,7 @@ def _rates(rates: Sequence[Rate]) -> Component:
                 ],
                 className="chips grid-bar",
             ),
-            grids.grid(GRID, columns, rows, label="Rates", most_height=520),
+            grids.grid(GRID, columns, rows, label="Rates", most_height=520, sort=view.get("sort")),
             parts.lines(lines),
         ],
         className="card flush",
@@ -191,7 +212,18 @@ def _books(view: View, books: Books) -> Component:
     ]  # fmt: skip
     return parts.card(
         "Price books",
-        parts.table(head, [row(book) for book in found], "Price books", "tight"),
+        html.Div(parts.table(head, [row(book) for book in found], "Price books", "tight"), className="hide-narrow"),
+        parts.lines(
+            [
+                parts.Line(
+                    book.name,
+                    fmt.plural(book.rates, "rate"),
+                    f"No. {book.id} · {book.source} · {fmt.day_and_time(book.recorded_at, True)} · "
+                    + ("in force" if book.superseded_at is None else "replaced"),
+                )
+                for book in found
+            ]
+        ),
         subtitle="a book is never changed: a new one replaces it, and a charge names the one it was priced by",
     )
 
@@ -199,3 +231,4 @@ def _books(view: View, books: Books) -> Component:
 def register(app: Dash) -> None:
     """The form that sets a rate."""
     price_form.register(app)
+    shell.remember_sort(app, GRID)

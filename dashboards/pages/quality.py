@@ -1,13 +1,14 @@
 """Data quality: can the figures be trusted, by which instrumentation not, and what would have to change."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from dash import Dash, dcc, html
 from dash.development.base_component import Component
 
+from dashboards import book_downloads, parts, shell
 from dashboards import format as fmt
-from dashboards import parts, shell
 from dashboards.reader import current_reader
 from dashboards.view import View
 from models.core.quality import Coverage, Example, Finding, FindingKind, Quality, Unmetered
@@ -29,6 +30,8 @@ _NAMES = {
     FindingKind.NO_AGENT: "No agent",
     FindingKind.NO_TEAM: "No team",
 }
+MOST_OF_A_KIND = 3
+"""Findings of one kind that are shown before the rest is summed in one row; `all=1` in the link shows each."""
 _WORST = (FindingKind.ABSENT, FindingKind.REJECTED, FindingKind.ESTIMATED)
 
 
@@ -42,7 +45,12 @@ def build(view: View) -> Component:
     settled = [finding for finding in found.findings if not finding.is_problem]
     return html.Div(
         [
-            parts.page_header("Data quality", _answer(found), parts.copy_link(view.href())),
+            parts.page_header(
+                "Data quality",
+                _answer(found),
+                parts.csv_link(book_downloads.quality_href(view)),
+                parts.copy_link(view.href()),
+            ),
             _tiles(found),
             html.Div(
                 [
@@ -113,6 +121,7 @@ def _address(view: View, examples: Sequence[Example]) -> str:
 
 
 def _findings(view: View, findings: Sequence[Finding], label: str) -> list[Component]:
+    shown, hidden = _fewer(findings) if view.get("all") != "1" else (list(findings), 0)
     rows = [
         html.Tr(
             [
@@ -123,7 +132,7 @@ def _findings(view: View, findings: Sequence[Finding], label: str) -> list[Compo
                 html.Td(_see(view, row.examples)),
             ]
         )
-        for row in findings
+        for row in shown
     ]
     head = (("Finding", False), ("Where", False), ("Count", True), ("What to change", False), ("Example", False))
     return [
@@ -136,10 +145,26 @@ def _findings(view: View, findings: Sequence[Finding], label: str) -> list[Compo
                     f"{row.said}. {row.advice}",
                     _address(view, row.examples),
                 )
-                for row in findings
+                for row in shown
             ]
         ),
+        *([dcc.Link("Each of them", href=view.href(all="1"), className="more")] if hidden else []),
     ]
+
+
+def _fewer(findings: Sequence[Finding]) -> tuple[list[Finding], int]:
+    """The first of each kind and one row for the rest of it; how many that row stands for."""
+    shown: list[Finding] = []
+    hidden = 0
+    for kind in dict.fromkeys(finding.kind for finding in findings):
+        own = [finding for finding in findings if finding.kind is kind]
+        rest = own[MOST_OF_A_KIND:] if len(own) > MOST_OF_A_KIND + 1 else []
+        shown += own[: len(own) - len(rest)]
+        if rest:
+            hidden += len(rest)
+            what, count = f"{len(rest)} more instrumentations", sum(finding.count for finding in rest)
+            shown.append(replace(rest[0], what=what, count=count))
+    return shown, hidden
 
 
 def _role(finding: Finding) -> str:

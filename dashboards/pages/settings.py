@@ -100,10 +100,22 @@ def _keys(view: View, keys: Sequence[Key]) -> Component:
         )
 
     head = [("Name", False), ("Project", False), ("May", False), ("Begins", False), ("Ends", True), ("State", False)]
-    listed = parts.table(head, [row(key) for key in keys], "Keys", "tight") if keys else html.P("No key was made yet.")
+    lines = [
+        parts.Line(
+            key.name, _state(key, view.now), f"{key.project} · {key.scope} · {key.hint}… · "
+            + (f"ends {_day(key.expires_at)}" if key.expires_at else "no end"),
+        )
+        for key in keys
+    ]  # fmt: skip
+    listed = (
+        [html.Div(parts.table(head, [row(key) for key in keys], "Keys", "tight"), className="hide-narrow"),
+         parts.lines(lines)]
+        if keys
+        else [html.P("No key was made yet.")]
+    )  # fmt: skip
     return parts.card(
         "Keys",
-        listed,
+        *listed,
         _run("jevons keys create --help", "jevons keys list"),
         subtitle="a secret is shown once, when its key is made; only its digest is kept",
     )

@@ -8,7 +8,7 @@ from dash import Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
 
-from dashboards import curve_downloads, curve_figures, curves, data, meters, parts, shell
+from dashboards import curve_downloads, curve_figures, curves, data, meters, parts, sample_tour, shell
 from dashboards import format as fmt
 from dashboards.curve_figures import signed
 from dashboards.identity import colour, places
@@ -57,10 +57,11 @@ def build(view: View) -> Component:
         [
             parts.page_header(
                 "Spend curves",
-                _sentence(view, found),
+                _sentence(view, found, points),
                 parts.csv_link(curve_downloads.decomposition_href(view, cells)) if found is not None else None,
                 parts.copy_link(view.href()),
             ),
+            sample_tour.price_cut(view),
             html.Div(
                 [
                     html.Div(parts.safely("Picture", view, lambda: _picture(view, points)), className="w5"),
@@ -100,7 +101,18 @@ def _shown(found: Bridge) -> dict[str, Decimal]:
     return shown_parts({name: found.found.effects[name] for name in FACTORS}, _digits(found))
 
 
-def _sentence(view: View, found: Bridge | None) -> list[Any]:
+def _price_change(view: View, points: Sequence[IndexPoint]) -> Decimal | None:
+    """Share by which the price index moved between two whole months; None for other periods and broken chains."""
+    if view.compare is None or not view.compare.is_month or not view.period.is_month:
+        return None
+    at = {point.label: point for point in points}
+    before, after = at.get(view.compare.text), at.get(view.period.text)
+    if before is None or after is None or before.chain != after.chain:
+        return None
+    return after.price_index / before.price_index - 1
+
+
+def _sentence(view: View, found: Bridge | None, points: Sequence[IndexPoint]) -> list[Any]:
     if found is None or view.compare is None:
         return ["Choose a period to compare with, and the change of the bill is taken apart here."]
     bill = found.found
@@ -112,11 +124,11 @@ def _sentence(view: View, found: Bridge | None) -> list[Any]:
         ]
     share = bill.change / bill.base
     moved = "rose" if bill.change > 0 else "fell" if bill.change < 0 else "did not move"
+    price = _price_change(view, points)
+    prices = f"Prices {'fell' if price < 0 else 'rose'} {fmt.percent(abs(price))} and the bill " if price else "It "
     words: list[Any] = [
         "Why did the bill move? ",
-        parts.strong(f"It {moved} {fmt.percent(abs(share))}", bill.change)
-        if bill.change
-        else parts.strong("It did not move"),
+        parts.strong(f"{prices}{moved} {fmt.percent(abs(share))}" if bill.change else f"{prices}{moved}", bill.change),
         f" against {view.compare.label(False)}",
     ]
     up = sorted((name for name in FACTORS if bill.effects[name] > 0), key=lambda name: -bill.effects[name])
@@ -137,13 +149,13 @@ def _sentence(view: View, found: Bridge | None) -> list[Any]:
 def _picture(view: View, points: Sequence[IndexPoint]) -> Component:
     log = view.get("scale", "log") != "linear"
     choices = [("Log", view.href(scale=None), log), ("Linear", view.href(scale="linear"), not log)]
-    first, last = points[0], points[-1]
-    chain = [point for point in points if point.chain == last.chain]
-    head = chain[0]
+    first, chain = points[0], curve_figures.told_chain(points)
+    head, last = chain[0], chain[-1]
+    broken = any(point.chain != head.chain for point in points)
     figure = curve_figures.jevons_picture(points, log, view.theme)
     said = (
-        f"Since {_month(head.label)}: price {last.price_index:.0f}, volume {last.volume_index:.0f}, "
-        f"bill {last.bill_index:.0f}, from 100."
+        f"{_month(head.label)} to {_month(last.label)}: price {last.price_index:.0f}, "
+        f"volume {last.volume_index:.0f}, bill {last.bill_index:.0f}, from 100."
     )
     note = next((point.note for point in reversed(points) if point.note), None)
     title = "Price, volume and bill"
@@ -152,7 +164,8 @@ def _picture(view: View, points: Sequence[IndexPoint]) -> Component:
     return parts.card(
         title,
         parts.graph(PICTURE, figure, 300, f"{said} {len(points)} months from {_month(first.label)}."),
-        subtitle=f"{_month(head.label)} = 100, chained Fisher index by month"
+        subtitle=("each line starts at 100" if broken else f"{_month(head.label)} = 100")
+        + ", chained Fisher index by month"
         + ("; the running month counts to now" if view.is_open else ""),
         end=parts.segments("Scale", choices),
         foot=note,

@@ -90,6 +90,7 @@ def _sentence(tree: TraceTree, calls: Sequence[SpanNode]) -> list[Any]:
 def register(app: Dash) -> None:
     """A click on a trace opens it; a selected model call shows its proof."""
     selection.register(app, GRID, PROOF)
+    shell.remember_sort(app, PICKER)
 
     @app.callback(
         Output(shell.LOCATION, "href", allow_duplicate=True),

@@ -69,10 +69,14 @@ class ReboundReport:
 
 
 def rebound_of(points: Sequence[IndexPoint]) -> ReboundReport | None:
-    """Rebound between the ends of the last chain of an index; None under two months."""
-    chain = [point for point in points if point.chain == points[-1].chain] if points else []
-    if len(chain) < 2 or not chain[0].bill:
+    """Rebound between the ends of the last chain of an index that has two months; None where no chain has."""
+    chains: dict[int, list[IndexPoint]] = {}
+    for point in points:
+        chains.setdefault(point.chain, []).append(point)
+    usable = [each for each in chains.values() if len(each) > 1 and each[0].bill]
+    if not usable:
         return None
+    chain = usable[-1]
     first, last = chain[0], chain[-1]
     # One unit of volume is what the first month bought for one unit of money.
     price, volume = last.price_index / 100, first.bill * last.volume_index / 100

@@ -65,7 +65,10 @@ def costly_traces(
     rows = connection.execute(
         text(
             "SELECT t.*, p.name, ARRAY(SELECT DISTINCT a.agent FROM attributions a WHERE a.project_id = :project_id "
-            "AND a.attribution_id = ANY(t.attributed) AND a.agent IS NOT NULL ORDER BY 1) AS agents "
+            "AND a.attribution_id = ANY(t.attributed) AND a.agent IS NOT NULL ORDER BY 1) AS agents, "
+            # A charge knows when its call ended only.
+            "(SELECT min(c.start_ns) FROM calls c WHERE c.project_id = :project_id AND c.trace_id = t.origin_id "
+            "AND c.month >= :first_month AND c.month <= :last_month) AS start_ns "
             "FROM (SELECT origin_id, min(end_at) AS first, max(end_at) AS last, count(*) AS calls, "
             "sum(effective_cost) AS cost, count(*) FILTER (WHERE price_status = 'unpriced') AS unpriced, "
             "array_agg(DISTINCT attribution_id) AS attributed "
@@ -87,7 +90,7 @@ def costly_traces(
         TraceTree(
             project=row.name,
             trace_id=bytes(row.origin_id).hex(),
-            start=row.first,
+            start=row.first if row.start_ns is None else utc_of_ns(row.start_ns),
             end=row.last,
             spans=(),
             calls=row.calls,

@@ -8,8 +8,13 @@ import pytest
 
 from app.demo_runs import RUNS, recorded_rows, spans_of_runs
 from ingest.calls import derive_calls
+from ingest.otlp import decode
+from ingest.otlp_encode import trace_bodies
+from ingest.otlp_values import AttributeReader
+from ingest.redaction import Redactor
 from models.core.frames import CALLS
 from models.core.time import utc_of_ns
+from models.core.vocabulary import Signal
 from models.costs.rating import rate_calls
 from models.prices.genai import shipped_rates
 from models.prices.skus import with_price_keys
@@ -69,9 +74,12 @@ def test_the_bill_falls_less_than_the_price(costs: dict[str, Decimal]) -> None:
 
 
 def test_a_sum_of_requests_says_so_and_stays_one_record() -> None:
-    calls = derive_calls(list(spans_of_runs(recorded_rows()))).calls
+    reader = AttributeReader(Redactor(b"key"))
+    bodies = trace_bodies(spans_of_runs(recorded_rows()))
+    kept = [span for body in bodies for span in decode(body, "protobuf", Signal.TRACES, reader=reader).spans]
+    calls = derive_calls(kept).calls
     assert len(calls) == 135
-    assert {call.session for call in calls} == {f"{name} {run.name}" for name, run in RUNS.items()}
+    assert {call.session for call in calls} == {f"{name}-{run.name}" for name, run in RUNS.items()}
     assert len({call.task for call in calls}) == 135
     assert {call.agent for call in calls} == {"grant-locator"}
-    assert {call.tags["record"] for call in calls} == {"sum of 5 requests", "one request"}
+    assert {call.tags["record"] for call in calls} == {"sum-of-5-requests", "one-request"}
