@@ -1,5 +1,6 @@
-"""The instance under test: `jevons up` in a directory of its own, its processes' CPU and memory seen from outside."""
+"""The instance under test: `jevons up` in a directory of its own, its processes seen from outside."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -19,15 +20,62 @@ from app.bench.client import BenchFailed
 from app.embedded.process import free_port
 
 READY_SECONDS = 240.0
-SETTLED_SECONDS = 300.0
+STOP_SECONDS = 60.0
+Say = Callable[[str], None]
 
 
 class Instance:
-    """A running instance and what it uses."""
+    """An instance on free ports of loopback and what it uses.
 
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int, data_dir: Path) -> None:
-        self.process, self.port, self.data_dir = process, port, data_dir
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
+    Use      `start()`, then anything; `stop()`. Between the two its processes may be killed and it may be started
+             again on what it stored.
+    """
+
+    def __init__(self, folder: Path, api_processes: int, workers: int, settings: dict[str, str] | None = None) -> None:
+        self.folder, self.data_dir, self.log = folder, folder / "data", folder / "up.log"
+        self.port, self.grpc_port = free_port(), free_port()
+        chosen = {key: value for key, value in os.environ.items() if not key.startswith("JEVONS_")}
+        self.environment = chosen | {
+            "JEVONS_API_PROCESSES": str(api_processes),
+            "JEVONS_WORKERS": str(workers),
+            "JEVONS_LOG_LEVEL": "WARNING",
+            "PYTHONPATH": os.pathsep.join(word for word in sys.path if word),
+            **(settings or {}),
+        }
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+
+    def start(self) -> float:
+        """Start it; returns the seconds until it was ready.
+
+        Raises   BenchFailed with the end of its output where it does not start.
+        """
+        began = time.monotonic()
+        seen = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command("up", "--port", str(self.port), "--grpc-port", str(self.grpc_port)),
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        while "jevons     ready" not in (said := self.log.read_bytes()[seen:].decode(errors="replace")):
+            if self.process.poll() is not None or time.monotonic() - began > READY_SECONDS:
+                raise BenchFailed(f"the instance under test did not start:\n{said[-2000:]}")
+            time.sleep(0.1)
+        return time.monotonic() - began
+
+    def stop(self) -> None:
+        """Stop it; kills what does not end."""
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def command(self, *words: str) -> list[str]:
+        """A command line of `jevons` on this instance's data."""
+        return [sys.executable, "-c", "from app.cli import main; main()", *words, "--data-dir", str(self.data_dir)]
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON of a GET that must succeed."""
@@ -36,19 +84,27 @@ class Instance:
             raise BenchFailed(f"GET {path} was answered with {answer.status_code}: {answer.text[:300]}")
         return answer.json()
 
-    def settle(self) -> float:
-        """Wait until everything acknowledged is in the figures; returns how long that took, in seconds."""
-        began = time.monotonic()
-        while self.get("/api/v1/status")["spans_pending"]:
-            if time.monotonic() - began > SETTLED_SECONDS:
-                raise BenchFailed(f"spans were still pending after {SETTLED_SECONDS:.0f} s")
-            time.sleep(0.05)
-        return time.monotonic() - began
+    def processes(self) -> dict[str, psutil.Process]:
+        """The living services by name: api, api-2, grpc, worker-1, beat, valkey, postgres."""
+        found: dict[str, psutil.Process] = {}
+        for process in psutil.Process(self.process.pid).children():
+            try:
+                words = process.cmdline()
+                if words[-2:-1] == ["app.service"]:
+                    found[process.environ().get("JEVONS_SERVICE", words[-1])] = process
+                elif words and "valkey-server" in words[0]:
+                    found["valkey"] = process
+                elif words and Path(words[0]).name == "postgres":
+                    found["postgres"] = process
+            except psutil.Error:
+                continue
+        return found
 
     def cpu_seconds(self) -> float:
         """CPU of every process of the instance so far, ended ones included."""
         total = 0.0
-        for process in self._tree():
+        supervisor = psutil.Process(self.process.pid)
+        for process in [supervisor, *supervisor.children(recursive=True)]:
             try:
                 used = process.cpu_times()
             except psutil.NoSuchProcess:
@@ -56,23 +112,11 @@ class Instance:
             total += used.user + used.system + used.children_user + used.children_system
         return total
 
-    def resident_mb(self, service: str) -> float:
-        """Resident memory of the largest process of one service: `api`, `worker`."""
-        sizes: list[int] = []
-        for process in self._tree():
-            try:
-                words = process.cmdline()
-                if words[-2:] == ["app.service", service]:
-                    sizes.append(process.memory_info().rss)
-            except psutil.NoSuchProcess:
-                continue
-        return max(sizes) / 2**20
-
     @contextmanager
     def without_workers(self) -> Iterator[None]:
         """Hold derivation and pricing still, so that receiving alone is measured. Call it when nothing is pending."""
-        held = [process for process in self._tree() if process.cmdline()[-2:-1] == ["app.service"]]
-        held = [process for process in held if process.cmdline()[-1] in ("worker", "beat")]
+        named = self.processes()
+        held = [process for name, process in named.items() if name.startswith(("worker", "beat"))]
         for process in held:
             process.suspend()
         try:
@@ -83,59 +127,31 @@ class Instance:
 
     @property
     def database_url(self) -> str:
-        """Address of its database.
+        """Address of its database; good before a restart and after it.
 
-        Raises   BenchFailed where the instance is gone.
+        Raises   BenchFailed where it was never started.
         """
         found = runtime.running(self.data_dir)
-        if found is None:
-            raise BenchFailed("the instance under test has ended")
-        return found.database_url
-
-    def _tree(self) -> list[psutil.Process]:
-        supervisor = psutil.Process(self.process.pid)
-        return [supervisor, *supervisor.children(recursive=True)]
+        if found is not None:
+            return found.database_url
+        kept = self.data_dir / "postgres" / "server.json"
+        if not kept.exists():
+            raise BenchFailed("the instance under test has no database")
+        address = json.loads(kept.read_text())
+        return f"postgresql+psycopg://jevons:{address['password']}@127.0.0.1:{address['port']}/jevons"
 
 
 @contextmanager
-def started(api_processes: int, workers: int, say: Callable[[str], None]) -> Iterator[Instance]:
-    """An instance on free ports of loopback, stopped and removed at the end.
-
-    Raises   BenchFailed with the end of its output where it does not start.
-    """
+def started(api_processes: int, workers: int, say: Say, settings: dict[str, str] | None = None) -> Iterator[Instance]:
+    """An instance in a folder of its own, stopped and removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="jevons-bench-"))
     # PostgreSQL runs as another user where we are root.
     folder.chmod(0o755)
-    port, grpc_port = free_port(), free_port()
-    chosen = {key: value for key, value in os.environ.items() if not key.startswith("JEVONS_")}
-    chosen |= {
-        "JEVONS_API_PROCESSES": str(api_processes),
-        "JEVONS_WORKERS": str(workers),
-        "JEVONS_LOG_LEVEL": "WARNING",
-    }
-    arguments = ["up", "--data-dir", str(folder / "data"), "--port", str(port), "--grpc-port", str(grpc_port)]
-    log = folder / "up.log"
-    began = time.monotonic()
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from app.cli import main; main()", *arguments],
-            env=chosen | {"PYTHONPATH": os.pathsep.join(word for word in sys.path if word)},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    instance = Instance(process, port, folder / "data")
+    instance = Instance(folder, api_processes, workers, settings)
     try:
-        while "jevons     ready" not in log.read_text(errors="replace"):
-            if process.poll() is not None or time.monotonic() - began > READY_SECONDS:
-                raise BenchFailed(f"the instance under test did not start:\n{log.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.1)
-        say(f"instance ready after {time.monotonic() - began:.1f} s")
+        say(f"instance ready after {instance.start():.1f} s")
         yield instance
     finally:
         instance.http.close()
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        instance.stop()
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,12 @@
 """OTLP bodies as agents send them: an invocation, then model and tool calls, with ids of their own per body."""
 
+import itertools
 import json
+import os
 import random
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
 
@@ -15,7 +19,7 @@ MODELS = (
 WORDS = ("cost", "agent", "trace", "budget", "invoice", "prompt", "answer", "region", "query", "report", "latency")
 
 
-def _put(attributes, key: str, value: object) -> None:  # type: ignore[no-untyped-def]
+def put(attributes, key: str, value: object) -> None:  # type: ignore[no-untyped-def]
     target = attributes.add(key=key).value
     if isinstance(value, bool):
         target.bool_value = value
@@ -35,17 +39,67 @@ def _prose(chance: random.Random, size: int) -> str:
 
 
 TRACE_MARK, SPAN_MARK, RESPONSE_MARK = b"\xf5JvTrace", b"\xf5JvS", "00jvresp"
-"""With these begin the ids of a body made as a template, until `fresh` gives it ids of its own."""
+"""With these begin the ids of a body made as a template, until `filled` gives it ids of its own."""
+
+
+_numbers = itertools.count(int.from_bytes(os.urandom(8), "big") >> 1)
+
+
+@dataclass(slots=True, frozen=True)
+class Template:
+    """A body whose ids are still to be put in."""
+
+    body: bytes
+    spans: int
+    calls: int
+    """Model calls within it."""
+
+
+def templates(count: int, batch: int, content_bytes: int = 0, seed: int | None = None) -> list[Template]:
+    """Bodies that differ in everything, each of `batch` spans."""
+    chance = random.Random(seed if seed is not None else os.urandom(8))
+    bodies = [traces_body(chance, batch, content_bytes, is_template=True) for _ in range(count)]
+    return [Template(body, batch, body.count(b"gen_ai.response.id")) for body in bodies]
+
+
+def trace_prefix(number: int) -> bytes:
+    """The first eight bytes of every trace id of request `number`: another for each, and spread evenly."""
+    return (number * 0x9E3779B97F4A7C15 % 2**64).to_bytes(8, "big")
+
+
+def filled(template: bytes, number: int) -> bytes:
+    """The template as the body of request `number`: trace, span, response, session and tool ids are its own."""
+    text = f"{number * 0x9E3779B1 % 2**32:08x}"
+    return (
+        template.replace(TRACE_MARK, trace_prefix(number))
+        .replace(SPAN_MARK, (number * 0x85EBCA6B % 2**32).to_bytes(4, "big"))
+        .replace(RESPONSE_MARK.encode(), text.encode())
+    )
 
 
 def fresh(template: bytes, chance: random.Random) -> bytes:
-    """The template as a body that was never sent: every trace, span and response id in it is new."""
-    response = f"{chance.getrandbits(32):08x}".encode()
-    return (
-        template.replace(TRACE_MARK, chance.randbytes(8))
-        .replace(SPAN_MARK, chance.randbytes(4))
-        .replace(RESPONSE_MARK.encode(), response)
-    )
+    """The template as a body that was never sent."""
+    return filled(template, chance.getrandbits(63))
+
+
+def request_of(body: bytes, headers: str = "") -> bytes:
+    """A whole HTTP request."""
+    head = "POST /v1/traces HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-protobuf\r\n"
+    return f"{head}{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def fresh_requests(made_from: list[Template], headers: str = "") -> Iterator[tuple[int, int, bytes]]:
+    """Requests never sent before, without end: (number, which template, bytes), the templates in turn."""
+    wires = [request_of(template.body, headers) for template in made_from]
+    for which in itertools.cycle(range(len(wires))):
+        number = next(_numbers)
+        yield number, which, filled(wires[which], number)
+
+
+def same_again(made_from: list[Template], which: list[tuple[int, int]]) -> Iterator[tuple[int, int, bytes]]:
+    """Requests as they were sent before."""
+    for number, template in which:
+        yield number, template, request_of(filled(made_from[template].body, number))
 
 
 def traces_body(chance: random.Random, spans: int, content_bytes: int = 0, *, is_template: bool = False) -> bytes:
@@ -59,9 +113,11 @@ def traces_body(chance: random.Random, spans: int, content_bytes: int = 0, *, is
     while left:
         scope_spans = _resource(body, chance)
         trace_id, root = _id(chance, 16, TRACE_MARK, is_template), _id(chance, 8, SPAN_MARK, is_template)
-        session, user = f"conv_{chance.getrandbits(128):032x}", f"user-{chance.randrange(2000):04d}"
+        session, user = f"conv_{_name(chance, is_template)}", f"user-{chance.randrange(2000):04d}"
         agent = chance.choice(("researcher", "planner", "coder", "reviewer"))
         steps = [None, *(("chat", "tool")[i % 2] for i in range(2 * chance.randint(2, 6)))][:left]
+        if spans == 1:
+            steps = ["chat"]  # Alone is what somebody waits for: a call.
         left -= len(steps)
         start = now - chance.randrange(3600) * 10**9
         shared = {"gen_ai.conversation.id": session, "session.id": session, "user.id": user, "gen_ai.agent.name": agent}
@@ -75,16 +131,21 @@ def traces_body(chance: random.Random, spans: int, content_bytes: int = 0, *, is
                 facts = _invocation(chance)
             else:
                 span.span_id, span.parent_span_id = _id(chance, 8, SPAN_MARK, is_template), root
-                facts = _chat(chance, content_bytes, is_template) if step == "chat" else _tool(chance)
+                facts = _chat(chance, content_bytes, is_template) if step == "chat" else _tool(chance, is_template)
                 span.name = f"{step} {facts.get('gen_ai.request.model', 'search')}"
                 start = end
             for key, value in (facts | shared).items():
-                _put(span.attributes, key, value)
+                put(span.attributes, key, value)
     return body.SerializeToString()
 
 
 def _id(chance: random.Random, size: int, mark: bytes, is_template: bool) -> bytes:
     return mark + chance.randbytes(size - len(mark)) if is_template else chance.randbytes(size)
+
+
+def _name(chance: random.Random, is_template: bool) -> str:
+    mark = RESPONSE_MARK if is_template else f"{chance.getrandbits(32):08x}"
+    return f"{mark}{chance.getrandbits(64):016x}"
 
 
 def _resource(body: TracesData, chance: random.Random):  # type: ignore[no-untyped-def]
@@ -104,7 +165,7 @@ def _resource(body: TracesData, chance: random.Random):  # type: ignore[no-untyp
         "cloud.region": "eu-west-1",
     }
     for key, value in facts.items():
-        _put(resource_spans.resource.attributes, key, value)
+        put(resource_spans.resource.attributes, key, value)
     scope_spans = resource_spans.scope_spans.add()
     scope_spans.scope.name, scope_spans.scope.version = "opentelemetry.instrumentation.openai_v2", "2.4b0"
     return scope_spans
@@ -132,14 +193,13 @@ def _invocation(chance: random.Random) -> dict[str, object]:
 def _chat(chance: random.Random, content_bytes: int, is_template: bool) -> dict[str, object]:
     provider, model = chance.choice(MODELS)
     read = chance.choice((0, 1024, 4096, 12000))
-    mark = RESPONSE_MARK if is_template else f"{chance.getrandbits(32):08x}"
     facts: dict[str, object] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": provider,
         "gen_ai.system": provider,
         "gen_ai.request.model": model,
         "gen_ai.response.model": model,
-        "gen_ai.response.id": f"resp_{mark}{chance.getrandbits(64):016x}",
+        "gen_ai.response.id": f"resp_{_name(chance, is_template)}",
         "gen_ai.request.temperature": 0.2,
         "gen_ai.request.max_tokens": 4096,
         "gen_ai.request.top_p": 0.95,
@@ -160,12 +220,12 @@ def _chat(chance: random.Random, content_bytes: int, is_template: bool) -> dict[
     return facts
 
 
-def _tool(chance: random.Random) -> dict[str, object]:
+def _tool(chance: random.Random, is_template: bool) -> dict[str, object]:
     return {
         "gen_ai.operation.name": "execute_tool",
         "gen_ai.tool.name": chance.choice(("web_search", "sql_query", "read_file")),
         "gen_ai.tool.type": "function",
-        "gen_ai.tool.call.id": f"call_{chance.getrandbits(96):024x}",
+        "gen_ai.tool.call.id": f"call_{_name(chance, is_template)}",
         "app.tool.rows": chance.randrange(500),
         "app.tool.cached": chance.random() < 0.3,
         "server.address": "tools.internal",

@@ -12,27 +12,47 @@ import typer
 
 
 def bench(
-    spans: Annotated[int, typer.Option(min=2_048, max=2_000_000, help="Spans of the largest burst.")] = 40_000,
-    lag_seconds: Annotated[int, typer.Option(min=2, max=600, help="Length of the lag measurement.")] = 15,
+    spans: Annotated[int, typer.Option(min=2_048, max=2_000_000, help="Spans of the largest burst.")] = 120_000,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Every row from a smaller load, in about three minutes.")
+    ] = False,
+    large: Annotated[bool, typer.Option("--large", help="Questions on a month of 10 million calls as well.")] = False,
+    peers: Annotated[str, typer.Option(help="Peers to install and measure too: phoenix,mlflow,litellm.")] = "",
+    peers_dir: Annotated[Path | None, typer.Option(help="Folder of their virtual environments.")] = None,
+    sustained_seconds: Annotated[float, typer.Option(min=5, max=600, help="Length of each step of the search.")] = 30,
+    lag_seconds: Annotated[float, typer.Option(min=2, max=600, help="Length of the lag measurement.")] = 20,
     api_processes: Annotated[int, typer.Option(min=1, help="Processes on the HTTP port.")] = 2,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for the figures as JSON.")] = None,
 ) -> None:
     """Start an instance of its own, put a bounded load on it over loopback, and print the table of figures."""
+    from dataclasses import replace
+
     from app.bench.instance import started
-    from app.bench.measure import Load, measure
+    from app.bench.measure import MILLION, QUICK, Load, measure, write_json
+    from app.bench.peers import default_root, measure_peers
     from app.bench.report import table
 
-    load_before = os.getloadavg()[0]
+    load = QUICK if quick else Load(spans=spans, sustained_seconds=sustained_seconds, lag_seconds=lag_seconds)
+    if large:
+        load = replace(load, ledgers=[MILLION, 10 * MILLION])
+    before = os.getloadavg()
+    began = datetime.now(UTC)
     with started(api_processes, workers, _say) as instance:
-        found = measure(instance, Load(spans, lag_seconds), _say)
+        found = measure(instance, load, _say)
+    names = [name.strip() for name in peers.split(",") if name.strip()]
+    if names:
+        found |= measure_peers(names, peers_dir or default_root(), _say)
+    after = os.getloadavg()
+    minutes = (datetime.now(UTC) - began).total_seconds() / 60
     machine = (
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC · {psutil.cpu_count()} CPUs ({platform.machine()}), "
-        f"{psutil.virtual_memory().total / 2**30:.0f} GiB · load {load_before:.1f} before, {os.getloadavg()[0]:.1f} "
-        f"after · Python {platform.python_version()} · {api_processes} API, {workers} workers · {spans:,} spans"
+        f"{began:%Y-%m-%d %H:%M} UTC, {minutes:.1f} min · {psutil.cpu_count()} CPUs ({platform.machine()}), "
+        f"{psutil.virtual_memory().total / 2**30:.0f} GiB · load average {before[0]:.1f} before, {after[0]:.1f} after, "
+        f"{found['load average, median']:.1f} between · Python {platform.python_version()} · {api_processes} API, "
+        f"{workers} workers · bursts of up to {load.spans:,} spans"
     )
     if json_file is not None:
-        json_file.write_text(json.dumps({"machine": machine, "figures": found}, indent=1) + "\n")
+        write_json(json_file, json.dumps({"machine": machine, "figures": found}, indent=1) + "\n")
     typer.echo(table(found, machine))
 
 
