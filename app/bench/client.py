@@ -156,10 +156,8 @@ class _Run:
     @property
     def gives_up(self) -> bool:
         """Whether what is on its way is no longer waited for: a minute after the last new request."""
-        return (
-            self.failed is not None
-            or self.order.seconds is not None
-            and (self.loop.time() - self.began > self.order.seconds + 60)
+        return self.failed is not None or (
+            self.order.seconds is not None and (self.loop.time() - self.began > self.order.seconds + 60)
         )
 
     def fail(self, why: BenchFailed) -> None:
