@@ -55,10 +55,11 @@ class Template:
     """Model calls within it."""
 
 
-def templates(count: int, batch: int, content_bytes: int = 0, seed: int | None = None) -> list[Template]:
-    """Bodies that differ in everything, each of `batch` spans."""
-    chance = random.Random(seed if seed is not None else os.urandom(8))
-    bodies = [traces_body(chance, batch, content_bytes, is_template=True) for _ in range(count)]
+def templates(count: int, batch: int, content_bytes: int = 0, spread_days: int = 0) -> list[Template]:
+    """Bodies that differ in everything, each of `batch` spans of the last hour, or each of one of the last days."""
+    chance = random.Random(os.urandom(8))
+    ages = [number % spread_days * 86_400 if spread_days else 0 for number in range(count)]
+    bodies = [traces_body(chance, batch, content_bytes, is_template=True, age_seconds=age) for age in ages]
     return [Template(body, batch, body.count(b"gen_ai.response.id")) for body in bodies]
 
 
@@ -102,13 +103,16 @@ def same_again(made_from: list[Template], which: list[tuple[int, int]]) -> Itera
         yield number, template, request_of(filled(made_from[template].body, number))
 
 
-def traces_body(chance: random.Random, spans: int, content_bytes: int = 0, *, is_template: bool = False) -> bytes:
+def traces_body(
+    chance: random.Random, spans: int, content_bytes: int = 0, *, is_template: bool = False, age_seconds: int = 0
+) -> bytes:
     """One body of `spans` spans: traces of an invocation and up to six pairs of model and tool call.
 
     Units    `content_bytes` of prompt and answer on every model call; 0 for none. About 0.9 KB per span without.
+             Within the hour that ended `age_seconds` ago.
     """
     body = TracesData()
-    now = time.time_ns()
+    now = time.time_ns() - age_seconds * 10**9
     left = spans
     while left:
         scope_spans = _resource(body, chance)

@@ -103,14 +103,20 @@ def table(found: Mapping[str, float], machine: str) -> str:
     head = ["| what | measured | target | reached | of the limit |", "| --- | ---: | ---: | ---: | ---: |"]
     lines = [machine, "", *head, *(_line(row, found) for row in ROWS)]
     lines += ["", "Limits of this run: " + "; ".join(_limits(found)) + "."]
+    peers = peer_table(found)
+    return "\n".join([*lines, "", *peers] if peers else lines)
+
+
+def peer_table(found: Mapping[str, float]) -> list[str]:
+    """Lines of a table of the peers measured, with ratios; empty where there are none."""
     peers = [line for batch, peer, target in PEER_ROWS for line in _peer(found, batch, peer, target)]
-    if peers:
-        lines += [
-            "",
-            "| peer, same requests, same run | durable spans/s | CPU-s per 1,000 | ack p99 ms | Jevons spans/s | CPU |",
-        ]
-        lines += ["| --- | ---: | ---: | ---: | ---: | ---: |", *peers]
-    return "\n".join(lines)
+    if not peers:
+        return []
+    return [
+        "| peer, same requests, same run | durable spans/s | CPU-s per 1,000 | ack p99 ms | Jevons spans/s | CPU |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        *peers,
+    ]
 
 
 def _line(row: Row, found: Mapping[str, float]) -> str:

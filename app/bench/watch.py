@@ -104,7 +104,7 @@ class Memory:
 
     at: float
     by_service: dict[str, float]
-    """Resident; of PostgreSQL and all its backends together their proportional share, as they share buffers."""
+    """Resident; of PostgreSQL what all its processes have for themselves: its shared buffers fill up by design."""
 
 
 class MemoryWatch:
@@ -134,7 +134,7 @@ class MemoryWatch:
                     found[name] = process.memory_info().rss / MIB
                 elif self.with_postgres:
                     every = [process, *process.children()]
-                    found[name] = sum(one.memory_full_info().pss for one in every) / MIB
+                    found[name] = sum(one.memory_full_info().uss for one in every) / MIB
             except psutil.Error:
                 continue
         return Memory(time.time(), found)

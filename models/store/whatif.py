@@ -44,9 +44,9 @@ def calls_with_costs(connection: Connection, query: CostQuery) -> pl.DataFrame:
             "JOIN work_units u ON u.project_id = c.project_id AND u.unit_id = c.unit_id "
             "LEFT JOIN charges h ON h.project_id = c.project_id AND h.origin_id = c.trace_id AND h.span_id = c.span_id "
             "AND h.month = c.month AND h.charge_class = 'usage' AND h.superseded_at IS NULL "
-            # Of the charge where there is one: it names the deployment that served the call.
-            "JOIN attributions a ON a.project_id = c.project_id "
-            "AND a.attribution_id = coalesce(h.attribution_id, c.attribution_id) "
+            # Of the charge where there is one: it names the deployment that served the call. See store.call_pages.
+            "CROSS JOIN LATERAL (SELECT * FROM attributions WHERE project_id = c.project_id "
+            "AND attribution_id = coalesce(h.attribution_id, c.attribution_id) OFFSET 0) a "
             "WHERE c.project_id = ANY(:projects) AND c.end_at >= :start AND c.end_at < :end "
             f"AND c.month BETWEEN :first AND :last AND {where} LIMIT :most"
         ),
