@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, make_url, text
 
 from app import migrate
@@ -17,6 +18,10 @@ from models.store.engine import APP_ROLE, OWNER_ROLE, make_engine
 from tests.chromium import browser
 
 __all__ = ["browser"]
+
+# No test asserts a duration: how long an example takes says more about the neighbours than about the code.
+settings.register_profile("jevons", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("jevons")
 
 TEMPLATE = "jevons_template"
 
