@@ -15,7 +15,7 @@ from ingest.steps import worth_watching
 from models.core.telemetry import Rejection
 from models.store.calls import queue_unrated, replace_calls
 from models.store.ledger import supersede_charges
-from models.store.link_groups import claim_dirty_traces, clear_dirty, link_group
+from models.store.link_groups import claim_dirty_traces, clear_dirty, link_group, remember_large
 from models.store.telemetry import load_spans, record_rejections
 from models.store.watching import queue_watch
 
@@ -90,6 +90,7 @@ def _halves(connection: Connection, project_id: int, traces: list[bytes]) -> lis
 def _derive(connection: Connection, project_id: int, traces: list[bytes]) -> None:
     spans = load_spans(connection, project_id, traces)
     derivation = derive_calls(spans)
+    remember_large(connection, project_id, [span.trace_id for span in spans])
     replaced = replace_calls(connection, project_id, traces, derivation)
     supersede_charges(connection, project_id, replaced.withdrawn)
     queue_watch(connection, project_id, worth_watching(spans, derivation.calls))

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from app import wiring
 from app.worker import celery
+from models.store.link_groups import forget_large
 from models.store.retention import bound_waiting, drop_day, has_dirty, kept_days, left_behind, open_for
 from models.store.telemetry import ensure_partitions
 
@@ -33,6 +34,7 @@ def keep() -> list[str]:
     today = datetime.now(UTC).date()
     with parts.transaction() as connection:
         bound_waiting(connection)
+        forget_large(connection)
         ensure_partitions(connection, days_ahead(today))
     expired = today - timedelta(days=parts.settings.retention_days)
     return [day.isoformat() for day in drop_expired(parts.engine, parts.owner_engine, expired)]

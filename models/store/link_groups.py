@@ -1,5 +1,6 @@
 """Traces to derive: claiming dirty ones, and the group of traces that must be derived as a whole."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, text
@@ -8,16 +9,25 @@ Claim = tuple[int, bytes, int]
 """(project, trace id, version) of one dirty mark."""
 
 
+LARGE_SPANS = 2_000
+"""From here on a trace waits between two derivations: each reads all of it, however few spans are new."""
+_REST = "least(g.spans * interval '1 millisecond', interval '30 seconds')"
+"""A derivation takes about a tenth of a millisecond per span: a tenth of a worker at most for one growing trace."""
+
+
 def claim_dirty_traces(connection: Connection, limit: int, project_id: int | None = None) -> list[Claim]:
     """Take up to `limit` dirty marks that no other transaction holds; of every project unless one is given.
 
-    They stay claimed until the transaction ends. One trace may have several marks.
+    They stay claimed until the transaction ends. One trace may have several marks. Marks of a large trace that was
+    derived a moment ago stay for later.
     """
     rows = connection.execute(
         text(
-            "select project_id, trace_id, version from dirty_traces "
+            "select project_id, trace_id, version from dirty_traces d "
             "where (cast(:project_id as integer) is null or project_id = :project_id) "
-            "limit :limit for update skip locked"
+            "and not exists (select from large_traces g where g.project_id = d.project_id "
+            f"and g.trace_id = d.trace_id and g.derived_at > clock_timestamp() - {_REST}) "
+            "limit :limit for update of d skip locked"
         ),
         {"limit": limit, "project_id": project_id},
     )
@@ -40,6 +50,34 @@ def clear_dirty(connection: Connection, claimed: Sequence[Claim]) -> int:
             "versions": [claim[2] for claim in claimed],
         },
     ).rowcount
+
+
+def remember_large(connection: Connection, project_id: int, spans: Sequence[bytes]) -> None:
+    """Note the traces with LARGE_SPANS or more spans as derived now.
+
+    Shapes   the trace id of every span that was read, in any order.
+    """
+    if len(spans) < LARGE_SPANS:
+        return
+    large = [
+        {"project_id": project_id, "trace_id": trace_id, "spans": count}
+        for trace_id, count in sorted(Counter(spans).items())
+        if count >= LARGE_SPANS
+    ]
+    if large:
+        connection.execute(
+            text(
+                "insert into large_traces (project_id, trace_id, spans, derived_at) "
+                "values (:project_id, :trace_id, :spans, clock_timestamp()) on conflict (project_id, trace_id) "
+                "do update set spans = excluded.spans, derived_at = excluded.derived_at"
+            ),
+            large,
+        )
+
+
+def forget_large(connection: Connection) -> None:
+    """Drop the notes that no longer make anybody wait."""
+    connection.execute(text("delete from large_traces where derived_at < now() - interval '1 hour'"))
 
 
 _CLOSURE = text("""

@@ -134,6 +134,17 @@ class DirtyTrace(Base):
     since: Mapped[Moment] = mapped_column(server_default=func.now())
 
 
+class LargeTrace(Base):
+    """A trace of many spans and when it was derived last: the next derivation waits in proportion to its size."""
+
+    __tablename__ = "large_traces"
+
+    project_id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    trace_id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    spans: Mapped[int] = mapped_column(Integer)
+    derived_at: Mapped[Moment] = mapped_column(server_default=func.now())
+
+
 class RejectionRow(Base):
     """Input that could not be taken: position and reason, never its content."""
 
