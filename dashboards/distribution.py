@@ -101,6 +101,8 @@ def histogram(costs: Sequence[Decimal], marks: Sequence[tuple[str, Decimal | Non
             showarrow=False,
             xanchor="right",
             xshift=-4,
+            # Its name covers the line of another quantile where both are near.
+            bgcolor=token["surface"],
             font={"size": 12, "color": token["ink-2"]},
         )
     first, last = int(found[0].low.log10() // 1), int(found[-1].high.log10() // 1) + 1

@@ -19,8 +19,7 @@ _THEME = (
     " pinnedRowBorder: {color: 'var(--line-2)'}})"
 )
 ROW, TRACE_ROW, HEAD = 32, 26, 34
-# What a click on a head left: `cost.desc`, several with a comma, nothing where rows are in their own order.
-_SORTED = "setEventData(params.api.getColumnState().filter(c => c.sort).map(c => c.colId + '.' + c.sort).join(','))"
+_SORTED = "setEventData(params.api.getColumnState())"
 
 
 def text_column(field: str, name: str, **more: Any) -> dict[str, Any]:
@@ -73,6 +72,13 @@ def one_row(which: str = "true") -> dict[str, Any]:
         "enableClickSelection": True,
         "isRowSelectable": {"function": which},
     }
+
+
+def order_of(columns: Sequence[Mapping[str, Any]]) -> str:
+    """The order that a click on a head left: `cost.desc`, several with a comma; empty where rows stand as they came."""
+    chosen = [column for column in columns if column.get("sort")]
+    chosen.sort(key=lambda column: column.get("sortIndex") or 0)
+    return ",".join(f"{column['colId']}.{column['sort']}" for column in chosen)
 
 
 def grid(

@@ -114,6 +114,8 @@ def scenarios(replays: Sequence[Replay], idle: Decimal, scheme: Scheme) -> go.Fi
             showarrow=False,
             xanchor="left",
             yshift=19,
+            # It covers the line of the present cost, which would strike it through.
+            bgcolor=token["surface"],
             font={"size": 11.5, "color": token["ink-2"]},
         )
     figure.update_layout(

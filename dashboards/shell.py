@@ -14,6 +14,7 @@ from dash.exceptions import PreventUpdate
 from dashboards.asking import may, may_see
 from dashboards.data import largest_first, whole
 from dashboards.format import plural
+from dashboards.grids import order_of
 from dashboards.identity import forget
 from dashboards.parts import LOAD_SAMPLE, SAMPLE_SAID, aria, badge, card, freshness, icon, marked
 from dashboards.period import Period, month_of, parse_period, presets, previous, year_before
@@ -362,7 +363,7 @@ def remember_sort(app: Dash, grid: str) -> None:
         if told is None:
             raise PreventUpdate
         view = await asyncio.to_thread(current_view, href)
-        order = str(told.get("data") or "")
+        order = order_of(told.get("data") or [])
         if order == view.get("sort"):
             raise PreventUpdate
         return view.href(sort=order or None)

@@ -154,7 +154,7 @@ def _table(
         grids.text_column(
             "agent",
             "Agent",
-            minWidth=190,
+            minWidth=172,
             flex=2,
             cellClass="strong-parent",
             tooltipField="path",
@@ -164,9 +164,9 @@ def _table(
                 " cursor: params.data.caret ? 'pointer' : 'default'})"
             },
         ),
-        grids.text_column("team", "Team", minWidth=90, flex=1),
+        grids.text_column("team", "Team", minWidth=84, flex=1),
         grids.number_column(
-            "inclusive", "Inclusive", True, minWidth=128, flex=1.3, sortable=flat, cellStyle=grids.bar_style("bar")
+            "inclusive", "Inclusive", True, minWidth=118, flex=1.3, sortable=flat, cellStyle=grids.bar_style("bar")
         ),
         grids.number_column("own", "Self", True, minWidth=104, flex=1, sortable=flat),
         grids.number_column("tasks", "Tasks", True, minWidth=74, flex=0.8, sortable=flat),

@@ -58,7 +58,11 @@ def build(view: View) -> Component:
             parts.page_header(
                 "Spend curves",
                 _sentence(view, found, points),
-                parts.csv_link(curve_downloads.decomposition_href(view, cells)) if found is not None else None,
+                parts.csv_link(
+                    curve_downloads.decomposition_href(view, cells)
+                    if found is not None
+                    else curve_downloads.index_href(view)
+                ),
                 parts.copy_link(view.href()),
             ),
             sample_tour.price_cut(view),
@@ -228,6 +232,8 @@ def _per_task(view: View, points: Sequence[IndexPoint]) -> Component:
     first, last = known[0], known[-1]
     change = fmt.percent_change(last.price_per_task, first.price_per_task)
     moved = f"{change} since {_month(first.label)}" if len(known) > 1 else f"only {_month(first.label)} has tasks"
+    if first.chain != last.chain:
+        moved += ", other models"
     faster = ""
     if len(known) > 1 and first.chain == last.chain and first.price_per_task and last.price_per_task:
         tasks, tokens = last.price_per_task / first.price_per_task, last.price_index / first.price_index
@@ -239,6 +245,7 @@ def _per_task(view: View, points: Sequence[IndexPoint]) -> Component:
         "Price per task",
         parts.graph(TASK, figure, 190, f"Price per task: {moved}."),
         subtitle=moved,
+        end=parts.csv_link(curve_downloads.index_href(view)),
         foot=faster or "It sees a move to a cheaper model, which a price index of matched models cannot.",
     )
 

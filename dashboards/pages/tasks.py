@@ -69,6 +69,9 @@ def _sentence(view: View, answer: Costs, costs: Sequence[Decimal]) -> list[Any]:
         parts.strong(fmt.percent(share_of_costliest(costs, Decimal("0.05")), 0)),
         ".",
     ]
+    unknown = sum(row.keys["task"] is not None and row.cost(view.basis) is None for row in answer.rows)
+    if unknown:
+        words.append(f" What {fmt.plural(unknown, 'more task')} cost is unknown.")
     if answer.next_cursor is not None:
         words.append(f" Only the {len(answer.rows):,} costliest are looked at here; the CSV has all.")
     return words
