@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboards.curve_figures import told_chain
 from models.core.errors import BadInput
 from models.costs.index import Item, Period, chained, fisher
+from models.costs.outlook import rebound_of
 
 D = Decimal
 A: Item = ("openai", "gpt", "input")
@@ -82,3 +84,16 @@ def test_there_and_back_is_one(first: dict[Item, tuple[str, str]], second: dict[
 def test_price_times_volume_is_the_bill(baskets: list[dict[Item, tuple[str, str]]]) -> None:
     for point in chained([period(str(n), basket) for n, basket in enumerate(baskets)]):
         assert abs(point.price_index * point.volume_index / 100 - point.bill_index) < D("1e-15") * point.bill_index
+
+
+def test_rebound_is_told_of_the_last_chain_that_has_two_months() -> None:
+    cut = [period("2025-05", {B: ("100", "4000")}), period("2025-06", {B: ("300", "2400")})]
+    points = chained([*cut, period("2025-12", {C: ("1", "25")})])
+    assert [point.chain for point in points] == [0, 0, 1]
+    found = rebound_of(points)
+    assert found is not None
+    assert (found.first.label, found.last.label, found.price_change) == ("2025-05", "2025-06", D("-0.8"))
+    # 3,200 of 4,000 were promised at the old volume; 1,600 came.
+    assert (found.found.expected_saving, found.found.actual_saving, found.found.rebound) == (3200, 1600, D("0.5"))
+    assert told_chain(points) == points[:2]
+    assert rebound_of(points[2:]) is None
