@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 BATCH_TRACES = 2_000
 """Traces of one transaction: enough that a statement's cost is shared, few enough that a worker's memory is flat."""
 
-FULL_TRACES = 250
-"""A batch below this found nearly all there was: what arrives meanwhile gathers until the next hint."""
+GATHER_SECONDS = 0.25
+"""A batch has a price of about a tenth of a second, however few traces it holds."""
 
 
 @celery.task(name="derive", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8)
@@ -34,7 +34,9 @@ def derive() -> int:
 
     Delivered at least once, effective once: the dirty mark is cleared in the transaction that writes the outcome.
     """
-    done = until_empty("derive", lambda connection: derive_batch(connection, BATCH_TRACES), enough=FULL_TRACES)
+    done = until_empty(
+        "derive", lambda connection: derive_batch(connection, BATCH_TRACES), gather_seconds=GATHER_SECONDS
+    )
     if done:
         wiring.current().hint("watch")
         wiring.current().hint("count")

@@ -9,21 +9,25 @@ Claim = tuple[int, bytes, int]
 """(project, trace id, version) of one dirty mark."""
 
 
+MOST_SPANS = 20_000
+"""New spans of one batch: what a worker holds in memory is bounded however large the traces are."""
 LARGE_SPANS = 2_000
 """From here on a trace waits between two derivations: each reads all of it, however few spans are new."""
 _REST = "least(g.spans * interval '1 millisecond', interval '30 seconds')"
 """A derivation takes about a tenth of a millisecond per span: a tenth of a worker at most for one growing trace."""
 
 
-def claim_dirty_traces(connection: Connection, limit: int, project_id: int | None = None) -> list[Claim]:
+def claim_dirty_traces(
+    connection: Connection, limit: int, project_id: int | None = None, most_spans: int = MOST_SPANS
+) -> list[Claim]:
     """Take up to `limit` dirty marks that no other transaction holds; of every project unless one is given.
 
     They stay claimed until the transaction ends. One trace may have several marks. Marks of a large trace that was
-    derived a moment ago stay for later.
+    derived a moment ago stay for later; so do those beyond `most_spans` new spans, but for the first.
     """
     rows = connection.execute(
         text(
-            "select project_id, trace_id, version from dirty_traces d "
+            "select project_id, trace_id, version, spans from dirty_traces d "
             "where (cast(:project_id as integer) is null or project_id = :project_id) "
             "and not exists (select from large_traces g where g.project_id = d.project_id "
             f"and g.trace_id = d.trace_id and g.derived_at > clock_timestamp() - {_REST}) "
@@ -31,7 +35,13 @@ def claim_dirty_traces(connection: Connection, limit: int, project_id: int | Non
         ),
         {"limit": limit, "project_id": project_id},
     )
-    return [(row.project_id, bytes(row.trace_id), row.version) for row in rows]
+    claimed: list[Claim] = []
+    for row in rows:
+        most_spans -= row.spans
+        if claimed and most_spans < 0:
+            break
+        claimed.append((row.project_id, bytes(row.trace_id), row.version))
+    return claimed
 
 
 def clear_dirty(connection: Connection, claimed: Sequence[Claim]) -> int:
