@@ -23,7 +23,7 @@ from models.core.telemetry import Rejection
 from models.core.time import ns_of_utc
 from models.core.vocabulary import Signal
 from models.store.availability import is_unavailable
-from models.store.span_codec import PreparedSpans, prepare_spans
+from models.store.span_codec import PreparedSpans, ids_of_block, prepare_spans
 from models.store.telemetry import (
     StoreOutcome,
     body_digest,
@@ -186,7 +186,7 @@ class Collector:
         spans = prepare_spans(project_id, decoded.spans, links)
         # The digest only names rejections; a clean body does without.
         submission = _Submission(spans, decoded.rejections, body_digest(body) if decoded.rejections else 0)
-        if not spans.rows and not decoded.rejections:
+        if not spans.count and not decoded.rejections:
             submission.done.set_result(Receipt())
             return submission.done
         with self._changed:
@@ -228,7 +228,7 @@ class Collector:
                 # Whatever waits goes along: the commit before was the time to gather it, no timer is needed.
                 while self._queue and rows < MAX_ROWS_PER_COMMIT:
                     taken.append(self._queue.popleft())
-                    rows += len(taken[-1].spans.rows)
+                    rows += taken[-1].spans.count
             # A sender that hung up has cancelled its future, and what is settled by then cannot be answered.
             taken = [submission for submission in taken if submission.done.set_running_or_notify_cancel()]
             try:
@@ -257,7 +257,7 @@ class Collector:
                 for submission in taken:
                     self._commit([submission])
                 return
-            log.exception("a body of %d spans cannot be stored", len(taken[0].spans.rows))
+            log.exception("a body of %d spans cannot be stored", taken[0].spans.count)
             taken[0].done.set_exception(fault if isinstance(fault, JevonsError) else StoreUnavailable(fault))
             return
         for submission in taken:
@@ -314,7 +314,9 @@ class Collector:
 def _receipt(submission: _Submission, outcome: StoreOutcome) -> Receipt:
     rejections = list(submission.rejections)
     if outcome.conflicts:
-        ids = {(row[10], row[11]) for row in submission.spans.rows}
+        ids = {
+            (block.trace_id, span_id) for block in submission.spans.blocks for span_id in ids_of_block(block.span_ids)
+        }
         project_id = submission.spans.project_id
         rejections += [
             Rejection(
@@ -326,7 +328,7 @@ def _receipt(submission: _Submission, outcome: StoreOutcome) -> Receipt:
             for conflict_project, trace_id, span_id in outcome.conflicts
             if conflict_project == project_id and (trace_id, span_id) in ids
         ]
-    return Receipt(len(submission.spans.rows) - (len(rejections) - len(submission.rejections)), rejections)
+    return Receipt(submission.spans.count - (len(rejections) - len(submission.rejections)), rejections)
 
 
 def partial_success(receipt: Receipt, noun: str) -> str:

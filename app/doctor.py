@@ -151,7 +151,7 @@ def _partitions(engine: Engine) -> Finding:
             text("SELECT to_regclass('spans_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NOT NULL")
         ).scalar_one()
     seen = ", ".join(f"{name}: {count}" for name, count in found) or "no partitioned table"
-    if not today and any(name == "spans" and count for name, count in found):
+    if not today and any(name == "span_blocks" and count for name, count in found):
         seen += "; none for today's spans yet, the first of them makes it"
     return Finding("partitions", bool(found), seen, "run `jevons migrate`")
 

@@ -141,12 +141,12 @@ def _spans(connection: Connection, asked: Mapping[str, Any]) -> tuple[dict[str, 
     """Spans by instrumentation, and those that came long after they had ended."""
     rows = connection.execute(
         text(
-            "WITH seen AS (SELECT project_id, scope_id, trace_id, span_id, "
-            "extract(epoch FROM received_at) - end_ns / 1e9 > :late AS is_late FROM spans "
+            "WITH seen AS (SELECT project_id, scope_id, trace_id, span_id, length(span_ids) / 8 AS spans, "
+            "extract(epoch FROM received_at) - last_end_ns / 1e9 > :late AS is_late FROM span_blocks "
             "WHERE project_id = ANY(:projects) AND day >= :first_day AND day <= :last_day "
-            "AND end_ns >= :start_ns AND end_ns < :end_ns LIMIT :most_spans) "
+            "AND last_end_ns >= :start_ns AND last_end_ns < :end_ns LIMIT :most_spans) "
             "SELECT CASE WHEN s.version = '' THEN s.name ELSE s.name || '@' || s.version END AS instrumentation, "
-            "count(*) AS spans, count(*) FILTER (WHERE is_late) AS late, "
+            "sum(spans) AS spans, coalesce(sum(spans) FILTER (WHERE is_late), 0) AS late, "
             f"{_examples('seen', 'is_late')} AS examples "
             "FROM seen JOIN scopes s USING (project_id, scope_id) GROUP BY 1 ORDER BY late DESC, 1"
         ),

@@ -19,7 +19,7 @@ order by day
 """)
 _OPEN = text("""
 select p.name from projects p
-where not p.is_demo and exists (select 1 from spans s where s.project_id = p.id and s.day = :day)
+where not p.is_demo and exists (select 1 from span_blocks s where s.project_id = p.id and s.day = :day)
 and not exists (
     select 1 from periods c where c.project_id = p.id and c.month = date_trunc('month', cast(:day as date))::date
     and c.state = 'closed'
@@ -79,7 +79,7 @@ def drop_day(engine: Engine, day: date) -> None:
             return
         if state.attached:
             how = "finalize" if state.leaving else "concurrently"
-            connection.execute(text(f"alter table spans detach partition {name} {how}"))
+            connection.execute(text(f"alter table span_blocks detach partition {name} {how}"))
     with engine.begin() as connection:
         bound_waiting(connection)
         connection.execute(

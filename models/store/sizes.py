@@ -8,11 +8,11 @@ def bytes_per_span(connection: Connection) -> dict[str, float]:
 
     Dirty marks are left out: their space is used again by the next ones.
     """
-    spans = connection.execute(text("select count(*) from spans")).scalar_one()
+    spans = connection.execute(text("select sum(length(span_ids)) / 8 from span_blocks")).scalar_one()
     if not spans:
         return {}
     parts = {
-        "spans": "select sum(pg_total_relation_size(relid)) from pg_partition_tree('spans')",
+        "spans": "select sum(pg_total_relation_size(relid)) from pg_partition_tree('span_blocks')",
         "links": "select pg_total_relation_size('trace_links')",
         "trace days": "select pg_total_relation_size('trace_days')",
     }

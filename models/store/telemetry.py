@@ -3,64 +3,84 @@
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import chain
+from operator import attrgetter
 from typing import Any
 
+from psycopg import Cursor
+from psycopg.rows import namedtuple_row
 from psycopg.types.string import BytesBinaryDumper
 from sqlalchemy import Connection, text
 
 from models.core.errors import JevonsError
 from models.core.telemetry import Rejection, Span
-from models.store.span_codec import PreparedSpans, hash64, row_key, span_of_row
+from models.store import packed_arrays
+from models.store.packed_arrays import byte_strings, dates, int4s, int8s
+from models.store.span_codec import (
+    SPAN_ID_BYTES,
+    PreparedSpans,
+    SpanBlock,
+    contents_of_block,
+    hash64,
+    ids_of_block,
+    part_of_block,
+    spans_of_block,
+)
+
+TraceDay = tuple[int, bytes, date]
+"""(project, trace id, day)."""
+Placed = tuple[int, SpanBlock]
+"""A block and its project."""
+Conflict = tuple[int, bytes, bytes, bytes]
+"""(project, trace id, span id, what the span says) of a span that differs from one stored under its ids."""
 
 MAX_NEW_PARTITIONS = 1000
 MAX_REJECTIONS_PER_BODY = 100
 """More rejections of one body than this are counted in one row: a broken sender must not fill the table."""
 
-_COPY_COLUMNS = (
-    "start_ns, end_ns, resource_id, scope_id, digest, project_id, day, signal, kind, status, "
-    "trace_id, span_id, parent_span_id, body"
+_COPY = (
+    "copy span_blocks (resource_id, scope_id, last_end_ns, project_id, day, signal, trace_id, span_id, span_ids, body) "
+    "from stdin (format binary)"
 )
-_COPY_TYPES = (
-    *("int8", "int8", "int8", "int8", "int8", "int4", "date", "int2", "int2", "int2"),
-    *("bytea", "bytea", "bytea", "bytea", "bytea"),
-)
-"""How each value is written. Link ids are arrays that `span_codec` has packed: the driver would pack them in Python."""
-_STAGE = """
-create temporary table if not exists span_stage (
-    start_ns bigint, end_ns bigint, resource_id bigint, scope_id bigint, digest bigint, project_id integer, day date,
-    signal smallint, kind smallint, status smallint, trace_id bytea, span_id bytea, parent_span_id bytea,
-    body bytea, links bigint[]
-) on commit delete rows
-"""
-# One statement: what became new, the days and the dirty mark of its trace, and the links. All inserts go in key
-# order, so that two collectors that store the same spans wait for one another instead of deadlocking.
-_MERGE = text(f"""
-with fresh as (
-    insert into spans ({_COPY_COLUMNS}) select {_COPY_COLUMNS} from span_stage
+_COPY_TYPES = ("int8", "int8", "int8", "int4", "date", "int2", "bytea", "bytea", "bytea", "bytea")
+# Which of these traces had spans on that day before. Keys come in one order for everyone, so that two collectors that
+# store the same traces wait for one another, here, instead of deadlocking.
+_OPEN_DAYS = """
+with wanted as (
+    select * from unnest(%(projects)s, %(traces)s, %(days)s) with ordinality as k (project_id, trace_id, day, number)
+), fresh as (
+    insert into trace_days (project_id, trace_id, day) select project_id, trace_id, day from wanted order by number
     on conflict do nothing returning project_id, trace_id, day
-), traces as (
-    select project_id, trace_id, day, count(*) as spans from fresh group by 1, 2, 3 order by 1, 2, 3
-), days as (
-    insert into trace_days (project_id, trace_id, day) select project_id, trace_id, day from traces
-    on conflict do nothing
-), dirty as (
-    insert into dirty_traces (project_id, trace_id, spans)
-    select project_id, trace_id, sum(spans) from traces group by 1, 2 order by 1, 2
-), counted as (
-    insert into stored_spans (project_id, day, spans) select project_id, day, sum(spans) from traces group by 1, 2
-), tied as (
-    insert into trace_links (project_id, link_id, trace_id)
-    select distinct project_id, unnest(links), trace_id from span_stage where links is not null order by 1, 2, 3
-    on conflict do nothing
 )
-select count(*) from fresh
-""")
-_CONFLICTS = text("""
-select distinct s.project_id, s.trace_id, s.span_id, s.digest from span_stage s join spans p
-on p.project_id = s.project_id and p.trace_id = s.trace_id and p.span_id = s.span_id and p.day = s.day
-where p.digest <> s.digest
-""")
+select number from wanted k where not exists (
+    select from fresh f where f.project_id = k.project_id and f.trace_id = k.trace_id and f.day = k.day
+)
+"""
+_LOCK_DAYS = """
+select from unnest(%(projects)s, %(traces)s, %(days)s) as k (project_id, trace_id, day)
+join trace_days d on d.project_id = k.project_id and d.trace_id = k.trace_id and d.day = k.day
+order by d.project_id, d.trace_id, d.day for no key update of d
+"""
+_SHARED = """
+select b.project_id, b.trace_id, b.day, b.signal, b.resource_id, b.scope_id, b.span_ids, b.body
+from unnest(%(projects)s, %(traces)s, %(days)s, %(ids)s) as k (project_id, trace_id, day, span_ids)
+join span_blocks b on b.project_id = k.project_id and b.trace_id = k.trace_id and b.day = k.day
+where b.day = any(%(days)s) and exists (
+    select from generate_series(1, length(k.span_ids), 8) at
+    where position(substring(k.span_ids from at for 8) in b.span_ids) > 0
+)
+"""
+_MARK = """
+with dirty as (
+    insert into dirty_traces (project_id, trace_id, spans)
+    select * from unnest(%(projects)s, %(traces)s, %(spans)s)
+), counted as (
+    insert into stored_spans (project_id, day, spans)
+    select * from unnest(%(counted_projects)s, %(counted_days)s, %(counted_spans)s)
+)
+insert into trace_links (project_id, link_id, trace_id)
+select * from unnest(%(linked_projects)s, %(links)s, %(linked_traces)s) order by 1, 2, 3
+on conflict do nothing
+"""
 _CONFLICT_REASON = (
     "another span with the same trace and span id is stored already and differs from this one; the first is kept. "
     "Check whether the sender reuses ids."
@@ -100,41 +120,134 @@ def store_spans(
 ) -> StoreOutcome:
     """Store prepared spans, mark their traces dirty and keep their links, in the caller's transaction.
 
-    Safe to repeat: the key of `spans` makes a span already stored a duplicate; one that differs becomes a rejection.
+    Safe to repeat: the row of `trace_days` lets one transaction at a time add to a trace, and who waited sees what the
+    other stored. A span already stored is a duplicate; one that differs becomes a rejection.
     `known` holds (project, id) of resources and scopes that an earlier, committed call stored. The partitions
     of their days must exist (`ensure_partitions`).
     """
-    staged = sum(len(batch.rows) for batch in batches)
+    staged = sum(batch.count for batch in batches)
     if not staged:
         return StoreOutcome()
     _intern(connection, batches, known)
     driver = connection.connection.driver_connection
     assert driver is not None
-    rows = batches[0].rows if len(batches) == 1 else sorted(chain(*(batch.rows for batch in batches)), key=row_key)
     with driver.cursor() as cursor:
         # The driver's own default for bytea is a class in Python, three times slower.
         cursor.adapters.register_dumper(bytes, BytesBinaryDumper)
-        cursor.execute(_STAGE)
-        with cursor.copy(f"copy span_stage ({_COPY_COLUMNS}, links) from stdin (format binary)") as copy:
-            copy.set_types(_COPY_TYPES)
-            for row in rows:
-                copy.write_row(row)
-    stored = connection.execute(_MERGE).scalar_one()
-    if stored == staged:
-        return StoreOutcome(stored=stored)
-    differing = connection.execute(_CONFLICTS).all()
-    conflicts = [(row.project_id, bytes(row.trace_id), bytes(row.span_id)) for row in differing]
-    for row in differing:
-        rejection = Rejection(
-            position="spans", reason=_CONFLICT_REASON, trace_id=bytes(row.trace_id), span_id=bytes(row.span_id)
-        )
-        record_rejections(connection, row.project_id, [rejection], body_digest=row.digest)
+        packed_arrays.register(cursor.adapters)
+        fresh, conflicts = _fresh_blocks(cursor, batches)
+        if fresh:
+            with cursor.copy(_COPY) as copy:
+                copy.set_types(_COPY_TYPES)
+                for project_id, block in fresh:
+                    copy.write_row(
+                        (
+                            *(block.resource_id, block.scope_id, block.last_end_ns, project_id, block.day),
+                            *(block.signal, block.trace_id, block.span_ids[:SPAN_ID_BYTES], block.span_ids, block.body),
+                        )
+                    )
+            _mark(cursor, fresh)
+    stored = sum(block.count for _, block in fresh)
+    for project_id, trace_id, span_id, content in conflicts:
+        rejection = Rejection(position="spans", reason=_CONFLICT_REASON, trace_id=trace_id, span_id=span_id)
+        record_rejections(connection, project_id, [rejection], body_digest=hash64(content))
     return StoreOutcome(
         stored=stored,
         duplicates=staged - stored - len(conflicts),
         conflicting=len(conflicts),
-        conflicts=conflicts,
+        conflicts=[conflict[:3] for conflict in conflicts],
     )
+
+
+def _fresh_blocks(cursor: Cursor[Any], batches: Sequence[PreparedSpans]) -> tuple[list[Placed], list[Conflict]]:
+    """The blocks without spans that are stored already or come twice, and the spans that differ from those.
+
+    From here to the end of the transaction nobody else adds to these traces.
+    """
+    traces: dict[TraceDay, list[SpanBlock]] = {}
+    for batch in batches:
+        for block in batch.blocks:
+            traces.setdefault((batch.project_id, *block.trace_day), []).append(block)
+    keys = sorted(traces)
+    cursor.execute(_OPEN_DAYS, _packed_keys(keys))
+    older = [keys[number - 1] for (number,) in cursor.fetchall()]
+    stored: dict[TraceDay, list[Any]] = {}
+    if older:
+        cursor.execute(_LOCK_DAYS, _packed_keys(older))
+        # A statement of its own, after the wait for the lock: it sees what was committed meanwhile.
+        ids = byte_strings([b"".join([block.span_ids for block in traces[key]]) for key in older])
+        cursor.row_factory = namedtuple_row
+        for row in cursor.execute(_SHARED, {**_packed_keys(older), "ids": ids}).fetchall():
+            stored.setdefault((row.project_id, row.trace_id, row.day), []).append(row)
+    fresh: list[Placed] = []
+    conflicts: list[Conflict] = []
+    for key in keys:
+        blocks = traces[key]
+        if len(blocks) > 1 or key in stored:
+            blocks, differing = _told_apart(blocks, stored.get(key, ()))
+            conflicts += [(key[0], key[1], span_id, content) for span_id, content in differing]
+        fresh += [(key[0], block) for block in blocks]
+    return fresh, conflicts
+
+
+def _told_apart(
+    blocks: Sequence[SpanBlock], stored: Sequence[Any]
+) -> tuple[list[SpanBlock], list[tuple[bytes, bytes]]]:
+    """What is new in the blocks of one trace and day, and id and content of spans that differ from those known."""
+    holders: dict[bytes, Any] = {span_id: row for row in stored for span_id in ids_of_block(row.span_ids)}
+    contents: dict[int, dict[bytes, bytes]] = {}
+    fresh: list[SpanBlock] = []
+    differing: list[tuple[bytes, bytes]] = []
+    for block in blocks:
+        ids = ids_of_block(block.span_ids)
+        seen = [span_id for span_id in ids if span_id in holders]
+        if seen:
+            own = contents_of_block(block)
+            for span_id in seen:
+                holder = holders[span_id]
+                if id(holder) not in contents:
+                    contents[id(holder)] = contents_of_block(holder)
+                if contents[id(holder)][span_id] != own[span_id]:
+                    differing.append((span_id, own[span_id]))
+        if len(seen) < len(ids):
+            left = part_of_block(block, set(ids).difference(seen)) if seen else block
+            fresh.append(left)
+            holders.update(dict.fromkeys(ids_of_block(left.span_ids), left))
+    return fresh, differing
+
+
+def _mark(cursor: Cursor[Any], fresh: Sequence[Placed]) -> None:
+    """Dirty marks, counts and links of what became new."""
+    spans: dict[tuple[int, bytes], int] = {}
+    counts: dict[tuple[int, date], int] = {}
+    links: set[tuple[int, int, bytes]] = set()
+    for project_id, block in fresh:
+        trace, day, count = (project_id, block.trace_id), (project_id, block.day), block.count
+        spans[trace] = spans.get(trace, 0) + count
+        counts[day] = counts.get(day, 0) + count
+        links.update([(project_id, link, block.trace_id) for link in block.links])
+    cursor.execute(
+        _MARK,
+        {
+            "projects": int4s([project_id for project_id, _ in spans]),
+            "traces": byte_strings([trace_id for _, trace_id in spans]),
+            "spans": int4s(list(spans.values())),
+            "counted_projects": int4s([project_id for project_id, _ in counts]),
+            "counted_days": dates([day for _, day in counts]),
+            "counted_spans": int8s(list(counts.values())),
+            "linked_projects": int4s([project_id for project_id, _, _ in links]),
+            "links": int8s([link for _, link, _ in links]),
+            "linked_traces": byte_strings([trace_id for _, _, trace_id in links]),
+        },
+    )
+
+
+def _packed_keys(keys: Sequence[TraceDay]) -> dict[str, bytes]:
+    return {
+        "projects": int4s([project_id for project_id, _, _ in keys]),
+        "traces": byte_strings([trace_id for _, trace_id, _ in keys]),
+        "days": dates([day for _, _, day in keys]),
+    }
 
 
 def _intern(connection: Connection, batches: Sequence[PreparedSpans], known: Container[tuple[int, int]]) -> None:
@@ -194,20 +307,22 @@ def load_spans(connection: Connection, project_id: int, trace_ids: Iterable[byte
         text("select distinct day from trace_days where project_id = :project_id and trace_id = any(:trace_ids)"),
         {"project_id": project_id, "trace_ids": wanted},
     ).scalars()
-    rows = connection.execute(
+    found = connection.execute(
         text(
-            "select start_ns, end_ns, resource_id, scope_id, signal, kind, status, trace_id, span_id, "
-            "parent_span_id, body from spans "
-            "where project_id = :project_id and trace_id = any(:trace_ids) and day = any(:days) "
-            "order by trace_id, span_id, day"
+            "select resource_id, scope_id, signal, trace_id, day, span_ids, body from span_blocks "
+            "where project_id = :project_id and trace_id = any(:trace_ids) and day = any(:days)"
         ),
         {"project_id": project_id, "trace_ids": wanted, "days": list(days)},
-    ).all()
+    )
+    # The days in order: one id may stand on two of them.
+    rows = sorted(found, key=attrgetter("day"))
     resources = _interned(connection, project_id, "resources", "resource_id", {row.resource_id for row in rows})
     scopes = _interned(connection, project_id, "scopes", "scope_id", {row.scope_id for row in rows})
     attributes = {key: row.attributes for key, row in resources.items()}
     names = {key: (row.name, row.version) for key, row in scopes.items()}
-    return [span_of_row(row, attributes[row.resource_id], names[row.scope_id]) for row in rows]
+    spans = [span for row in rows for span in spans_of_block(row, attributes[row.resource_id], names[row.scope_id])]
+    spans.sort(key=attrgetter("trace_id", "span_id"))
+    return spans
 
 
 def _interned(connection: Connection, project_id: int, table: str, key: str, ids: set[int]) -> dict[int, Any]:

@@ -44,45 +44,48 @@ class Scope(Base):
     version: Mapped[str] = mapped_column(Text)
 
 
-class SpanRow(Base):
-    """One span, log record or metric point. A fact: appended, never changed, dropped by the day.
+class SpanBlock(Base):
+    """Spans of one trace that came together. A fact: appended, never changed, dropped by the day.
 
-    The columns stand in the order of their alignment: eight bytes first, so that no space is lost between them.
+    Spans that share their row, key and compression take a third of the space and a fraction of the time that each
+    would take alone. No span lies in two blocks of a day: whoever adds to a trace holds its row of `trace_days`. The
+    view `spans` has one row per span. The columns stand in the order of their alignment.
     """
 
-    __tablename__ = "spans"
+    __tablename__ = "span_blocks"
     __table_args__ = (
-        # Twice is once. The day is in the key because a key of a partitioned table must hold it.
+        # The first id is that of one block alone. The day is in the key because a key of a partitioned table must
+        # hold it.
         PrimaryKeyConstraint("project_id", "trace_id", "span_id", "day"),
         # Serves scans by time; a thousandth of a btree's size, as spans arrive nearly in order of their end.
-        Index("ix_spans_end_ns", "end_ns", postgresql_using="brin"),
+        Index("ix_span_blocks_last_end_ns", "last_end_ns", postgresql_using="brin"),
         {"postgresql_partition_by": "RANGE (day)"},
     )
 
-    start_ns: Mapped[int] = mapped_column(BigInteger)
-    end_ns: Mapped[int] = mapped_column(BigInteger)
     resource_id: Mapped[int] = mapped_column(Id64)
     scope_id: Mapped[int] = mapped_column(Id64)
-    digest: Mapped[int] = mapped_column(Id64)
-    """Of everything the span says: tells a repeated span from another one under the same ids."""
+    last_end_ns: Mapped[int] = mapped_column(BigInteger)
+    """When the last of its spans ended."""
     received_at: Mapped[Moment] = mapped_column(server_default=func.now())
     project_id: Mapped[int] = mapped_column(Integer)
     day: Mapped[date] = mapped_column(Date)
-    """The UTC day of the end."""
+    """The UTC day on which all of its spans ended."""
     signal: Mapped[int] = mapped_column(SmallInteger)
     """0 traces, 1 logs, 2 metrics."""
-    kind: Mapped[int] = mapped_column(SmallInteger)
-    status: Mapped[int] = mapped_column(SmallInteger)
-    """0 unset, 1 ok, 2 error."""
     trace_id: Mapped[bytes] = mapped_column(LargeBinary)
     span_id: Mapped[bytes] = mapped_column(LargeBinary)
-    parent_span_id: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """The lowest of its span ids."""
+    span_ids: Mapped[bytes] = mapped_column(LargeBinary)
+    """Every span id, eight bytes each, ascending."""
     body: Mapped[bytes] = mapped_column(LargeBinary)
-    """Name, attributes, events, links and status message: JSON in a zstandard frame (`models.store.span_codec`)."""
+    """The spans: JSON in a zstandard frame (`models.store.span_codec`)."""
 
 
 class TraceDay(Base):
-    """On which days a trace has spans, so that reading a trace opens those partitions and no other."""
+    """On which days a trace has spans, so that reading a trace opens those partitions and no other.
+
+    Who adds spans to a trace inserts or locks this row first, so that two commits cannot store one span twice.
+    """
 
     __tablename__ = "trace_days"
 

@@ -85,11 +85,14 @@ def through_the_collector(bodies: list[bytes], spans: int, in_flight: int) -> di
                 sizes = {
                     name: connection.execute(text(query)).scalar_one() / stored
                     for name, query in (
-                        ("bytes per span", "select sum(pg_total_relation_size(relid)) from pg_partition_tree('spans')"),
+                        (
+                            "bytes per span",
+                            "select sum(pg_total_relation_size(relid)) from pg_partition_tree('span_blocks')",
+                        ),
                         ("bytes per span, links", "select pg_total_relation_size('trace_links')"),
                         ("bytes per span, trace days", "select pg_total_relation_size('trace_days')"),
                         ("bytes per span, dirty marks", "select pg_total_relation_size('dirty_traces')"),
-                        ("bytes per span, bodies", "select sum(length(body)) from spans"),
+                        ("bytes per span, bodies", "select sum(length(body)) from span_blocks"),
                     )
                 }
             engine.dispose()

@@ -108,7 +108,7 @@ def test_who_still_needs_a_day_can_be_told_from_outside(database: Engine, owner_
 
 def test_a_drop_that_was_interrupted_is_ended(database: Engine, owner_engine: Engine, project: int) -> None:
     with owner_engine.begin() as connection:
-        connection.execute(text(f"alter table spans detach partition spans_{DAYS[0]:%Y%m%d}"))
+        connection.execute(text(f"alter table span_blocks detach partition spans_{DAYS[0]:%Y%m%d}"))
     with database.connect() as connection:
         assert left_behind(connection) == DAYS[:1]
     assert drop_expired(database, owner_engine, BEFORE) == DAYS[:1]

@@ -12,6 +12,7 @@ from app import migrate
 from models.store.audit import append_audit, first_broken_event
 from models.store.engine import make_engine
 from models.store.projects import ensure_project, list_projects
+from tests.integration.test_span_store import NOON, loaded, span, stored
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -27,6 +28,31 @@ def test_every_migration_can_be_undone_and_done_again(empty_database_url: str) -
         pass
     assert migrate.upgrade(empty_database_url) == migrate.head_revision()
     migrate.check(empty_database_url)
+
+
+def test_stored_spans_outlive_the_way_from_blocks_to_single_rows_and_back(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url)
+    spans = [
+        span(number % 2 + 1, number + 1, end_ns=NOON + number % 3 * 86_400_000_000_000, **facts)
+        for number in range(70)
+        for facts in [
+            {"status_message": "no", "events": ({"name": "e", "time_ns": 5, "attributes": {"a": 1}},)}
+            if number % 7 == 0
+            else {"parent_span_id": bytes(7) + b"p", "scope_version": str(number % 4)}
+        ]
+    ]
+    engine = make_engine(empty_database_url)
+    try:
+        stored(engine, 1, spans)
+        before = loaded(engine, 1, [1, 2])
+        migrate.downgrade(empty_database_url, "0006_who_pays")
+        with engine.connect() as connection:
+            assert connection.execute(text("select count(distinct digest) from spans")).scalar_one() == len(spans)
+        migrate.upgrade(empty_database_url)
+        assert loaded(engine, 1, [1, 2]) == before
+        assert stored(engine, 1, [*spans, span(1, 1)]).duplicates == len(spans)
+    finally:
+        engine.dispose()
 
 
 def test_migrators_that_start_together_all_succeed(empty_database_url: str) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -15,7 +16,7 @@ from models.core.telemetry import Rejection, Span
 from models.core.vocabulary import Signal
 from models.store import telemetry
 from models.store.link_groups import claim_dirty_traces, clear_dirty, link_group
-from models.store.span_codec import day_of, prepare_spans, today
+from models.store.span_codec import MAX_SPANS_PER_BLOCK, day_of, prepare_spans, today
 from models.store.telemetry import (
     StoreOutcome,
     TooManyDays,
@@ -101,7 +102,7 @@ def test_projects_do_not_see_each_other(database: Engine) -> None:
 def test_any_split_and_any_order_store_the_same_rows(database: Engine, cuts: list[int], chance: random.Random) -> None:
     spans = [span(100 + number % 3, number + 1) for number in range(12)]
     with database.begin() as connection:
-        connection.execute(text("delete from spans where project_id = 30"))
+        connection.execute(text("delete from span_blocks where project_id = 30"))
         connection.execute(text("delete from trace_days where project_id = 30"))
     shuffled = spans * 2
     chance.shuffle(shuffled)
@@ -109,6 +110,34 @@ def test_any_split_and_any_order_store_the_same_rows(database: Engine, cuts: lis
     for start, end in pairwise(edges):
         stored(database, 30, shuffled[start:end])
     assert loaded(database, 30, [100, 101, 102]) == sorted(spans, key=lambda s: (s.trace_id, s.span_id))
+
+
+def test_many_who_store_overlapping_parts_of_a_trace_at_once_store_each_span_once(database: Engine) -> None:
+    spans = [span(110 + number % 2, number + 1) for number in range(40)]
+
+    def store_parts(seed: int) -> int:
+        chance = random.Random(seed)
+        return sum(stored(database, 31, chance.sample(spans, 7)).stored for _ in range(12))
+
+    with ThreadPoolExecutor(4) as pool:
+        new = sum(pool.map(store_parts, range(4)))
+    with database.begin() as connection:
+        rows = connection.execute(text("select trace_id, span_id from spans where project_id = 31")).all()
+        assert len(rows) == len(set(rows)) == new == span_counts(connection, 31).stored
+    assert [one for one in loaded(database, 31, [110, 111]) if one not in spans] == []
+
+
+def test_a_trace_of_many_spans_is_kept_in_blocks_and_repeats_within_one_body_are_found(database: Engine) -> None:
+    spans = [span(12, number + 1) for number in range(MAX_SPANS_PER_BLOCK * 2 + 3)]
+    other = span(12, 5, name="differs")
+    outcome = stored(database, 32, [*spans, *spans[:3], other, replace(other, scope_name="elsewhere")])
+    assert (outcome.stored, outcome.duplicates, outcome.conflicting) == (len(spans), 3, 2)
+    assert loaded(database, 32, [12]) == spans
+    late = stored(database, 32, [spans[70], span(12, 9_999)])
+    assert (late.stored, late.duplicates) == (1, 1)
+    with database.begin() as connection:
+        blocks = connection.execute(text("select length(span_ids) / 8 from span_blocks where project_id = 32"))
+        assert sorted(blocks.scalars()) == [1, 3, MAX_SPANS_PER_BLOCK, MAX_SPANS_PER_BLOCK]
 
 
 def test_a_trace_over_midnight_lies_on_two_days_and_is_read_whole(database: Engine) -> None:
@@ -164,7 +193,7 @@ def test_a_rejection_sent_again_is_kept_once_and_a_flood_is_summed_up(database: 
 def test_the_app_role_cannot_change_a_stored_span(database: Engine) -> None:
     stored(database, 1, [span(10, 1)])
     with database.connect() as connection, pytest.raises(Exception, match="permission denied"):
-        connection.execute(text("update spans set end_ns = 0"))
+        connection.execute(text("update span_blocks set last_end_ns = 0"))
     assert replace(span(10, 1)) == loaded(database, 1, [10])[0]
 
 

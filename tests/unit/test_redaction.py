@@ -54,7 +54,7 @@ def test_the_calls_after_redaction_are_the_calls_before(case: Path) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_nothing_of_prompts_answers_or_arguments_is_in_what_is_stored(case: Path) -> None:
     prepared = prepare_spans(1, spans_of(case, Redactor(b"key")))
-    kept = b"\n".join([*(unpacked(row[13]) for row in prepared.rows), *prepared.resources.values()]).decode()
+    kept = b"\n".join([*(unpacked(block.body) for block in prepared.blocks), *prepared.resources.values()]).decode()
     assert [word for word in CONTENT if word in kept] == []
 
 
