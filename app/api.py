@@ -16,6 +16,7 @@ from app.compression import Compression
 from app.desk import ControlDesk
 from app.fleet import StoreFleet
 from app.month_desk import StoreMonthDesk
+from app.otlp_door import OtlpDoor
 from app.wiring import Wiring
 
 DESCRIPTION = """
@@ -70,4 +71,5 @@ def create_app(parts: Wiring | None = None) -> FastAPI:
             books=StoreBooks(),
         )
     server.add_middleware(Compression)
+    server.add_middleware(OtlpDoor)
     return server

@@ -1,6 +1,7 @@
 """Whether keys and logins are asked for: no on loopback, yes everywhere else."""
 
 import ipaddress
+from functools import lru_cache
 
 from app.settings import Settings
 from models.core.errors import JevonsError
@@ -27,6 +28,7 @@ class NobodyMayEnter(JevonsError):
         )
 
 
+@lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches an address."""
     if host == "localhost":

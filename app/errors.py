@@ -137,6 +137,15 @@ async def _on_bug(request: Request, fault: Exception) -> Response:
     return answer(request, 500, "an error of ours; the server's log has the details", code="internal")
 
 
+async def answer_fault(request: Request, fault: Exception) -> Response:
+    """The answer to a fault outside of the routes, as a route's would be."""
+    if isinstance(fault, JevonsError):
+        return await _on_fault(request, fault)
+    if isinstance(fault, SQLAlchemyError | psycopg.Error):
+        return await _on_database(request, fault)
+    return await _on_bug(request, fault)
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of the application in these shapes."""
     app.add_exception_handler(JevonsError, _on_fault)

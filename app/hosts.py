@@ -5,6 +5,7 @@ rebinding) and have the browser ask us in its name; the Host header gives it awa
 """
 
 import ipaddress
+from functools import lru_cache
 
 from app.settings import Settings
 
@@ -15,8 +16,11 @@ def is_own_host(header: str | None, settings: Settings) -> bool:
     An address cannot be rebound, and a name without a dot cannot be had on the public DNS; any other name is ours only
     where JEVONS_HOST or JEVONS_ALLOWED_HOSTS says so. No header at all: no browser.
     """
-    if header is None:
-        return True
+    return header is None or _is_own(header, settings.host, settings.allowed_hosts)
+
+
+@lru_cache(maxsize=1000)
+def _is_own(header: str, host: str, allowed_hosts: str) -> bool:
     name = header.strip().lower()
     name = name[1 : name.find("]")] if name.startswith("[") else name.partition(":")[0]
     try:
@@ -25,5 +29,5 @@ def is_own_host(header: str | None, settings: Settings) -> bool:
         pass
     else:
         return True
-    allowed = {settings.host.lower(), *(each.strip().lower() for each in settings.allowed_hosts.split(","))}
+    allowed = {host.lower(), *(each.strip().lower() for each in allowed_hosts.split(","))}
     return "." not in name.rstrip(".") or name.endswith(".localhost") or name in allowed - {""}

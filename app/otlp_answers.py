@@ -5,7 +5,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from app.collector import Receipt, partial_success
+from app.receipts import Receipt, partial_success
 from ingest.otlp import Encoding
 from models.core.vocabulary import Signal
 

@@ -16,7 +16,8 @@ from google.rpc.status_pb2 import Status
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import principals, wiring
-from app.collector import Collector, Overloaded, StoreUnavailable
+from app.collector import Collector, StoreUnavailable
+from app.intake_queue import Overloaded
 from app.otlp_answers import export_response
 from ingest.envelope import TooLarge
 from models.core.errors import JevonsError
@@ -70,11 +71,13 @@ def _exporter(collector: Collector, told: Signal, limit: int) -> Callable[[bytes
             if len(body) > limit:
                 raise TooLarge(limit, "inflated")
             project_id = _project_of(context)
-            collector.hold(len(body))
-            try:
-                receipt = collector.submit(body, "protobuf", told, project_id).result()
-            finally:
-                collector.let_go(len(body))
+            with collector.hold(project_id, len(body)) as held:
+                # Of large bodies, few at a time: decoding takes many times their memory.
+                receipt = (
+                    collector.decoders.submit(collector.submit, body, "protobuf", told, project_id, held=held)
+                    .result()
+                    .result()
+                )
             return export_response(told, "protobuf", receipt)
         except JevonsError as fault:
             _abort(context, fault)

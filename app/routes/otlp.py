@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -11,17 +12,19 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app import auth, wiring
-from app.collector import Collector, Overloaded, StoreUnavailable
+from app.collector import Collector, StoreUnavailable
 from app.errors import rpc_status
+from app.intake_queue import Held, Overloaded
 from app.otlp_answers import export_response
+from app.receipts import Receipt
 from app.settings import Settings
 from ingest.envelope import TooLarge, inflated
 from ingest.otlp import Encoding
 from models.core.errors import JevonsError
 from models.core.vocabulary import Signal
 
-SMALL_BODY_BYTES = 32 * 1024
-"""Up to this size a body is decoded on the event loop: handing it to a thread would take longer."""
+SMALL_BODY_BYTES = 64 * 1024
+"""Up to this size, about a hundred spans, a body is decoded on the event loop: a thread would only wait for it."""
 MEDIA_TYPES: dict[str, Encoding] = {"application/x-protobuf": "protobuf", "application/json": "json"}
 PROJECT_SECONDS = 2.0
 """How long the project behind a set of credentials is believed without asking again."""
@@ -91,20 +94,24 @@ async def _project_of(request: Request) -> int:
     return who.project_id
 
 
-async def _read(request: Request, limit: int) -> bytes:
-    """The body as sent.
+async def _read(request: Request, limit: int, held: Held) -> bytes:
+    """The body as sent, counted as it comes.
 
-    Raises   TooLarge as soon as the limit is passed, or at once where Content-Length tells.
+    Raises   TooLarge as soon as the limit is passed, or at once where Content-Length tells. Overloaded likewise.
     """
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
-        raise TooLarge(limit, "as sent")
+    if declared.isdigit():
+        if int(declared) > limit:
+            raise TooLarge(limit, "as sent")
+        held.resize(int(declared))
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
         if size > limit:
             raise TooLarge(limit, "as sent")
+        if size > held.size:
+            held.resize(size)
         parts.append(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -115,26 +122,35 @@ async def _export(request: Request, signal: Signal) -> Response:
     encoding = MEDIA_TYPES.get(media_type)
     if encoding is None:
         raise UnknownMediaType(media_type)
-    limit = wiring.current().settings.max_body_bytes
     collector: Collector = request.app.state.collector
-    sent = await _read(request, limit)
-    coding = request.headers.get("content-encoding", "")
-    is_small = len(sent) <= SMALL_BODY_BYTES and not coding
-    body = sent if is_small else await run_in_threadpool(inflated, sent, coding, limit)
-    del sent
-    collector.hold(len(body))
-    try:
-        if is_small:
-            done = collector.submit(body, encoding, signal, project_id)
-        else:
-            done = await run_in_threadpool(collector.submit, body, encoding, signal, project_id)
+    with collector.hold(project_id) as held:
+        done = await _submitted(request, collector, held, encoding, signal)
         receipt = await asyncio.wrap_future(done)
-    finally:
-        collector.let_go(len(body))
     return Response(export_response(signal, encoding, receipt), media_type=media_type)
 
 
-async def _answer(request: Request, signal: Signal) -> Response:
+async def _submitted(
+    request: Request, collector: Collector, held: Held, encoding: Encoding, signal: Signal
+) -> "Future[Receipt]":
+    """Read, inflate and submit. A function of its own, so that the body is gone while its commit is awaited."""
+    limit = wiring.current().settings.max_body_bytes
+    sent = await _read(request, limit, held)
+    coding = request.headers.get("content-encoding", "")
+
+    def submit() -> "Future[Receipt]":
+        nonlocal sent
+        body, sent = inflated(sent, coding, limit), b""
+        if coding:
+            held.resize(len(body))
+        return collector.submit(body, encoding, signal, held.project_id, held=held)
+
+    if len(sent) <= SMALL_BODY_BYTES and not coding:
+        return submit()
+    return await asyncio.get_running_loop().run_in_executor(collector.decoders, submit)
+
+
+async def answer(request: Request, signal: Signal) -> Response:
+    """Take one request of a signal; success means that what it brought is stored."""
     try:
         return await _export(request, signal)
     except (Overloaded, StoreUnavailable) as busy:
@@ -147,16 +163,16 @@ async def _answer(request: Request, signal: Signal) -> Response:
 @router.post("/v1/traces", tags=["otlp"])
 async def export_traces(request: Request) -> Response:
     """Take an OTLP ExportTraceServiceRequest; success means that its spans are stored."""
-    return await _answer(request, Signal.TRACES)
+    return await answer(request, Signal.TRACES)
 
 
 @router.post("/v1/logs", tags=["otlp"])
 async def export_logs(request: Request) -> Response:
     """Take an OTLP ExportLogsServiceRequest; success means that its records are stored."""
-    return await _answer(request, Signal.LOGS)
+    return await answer(request, Signal.LOGS)
 
 
 @router.post("/v1/metrics", tags=["otlp"])
 async def export_metrics(request: Request) -> Response:
     """Take an OTLP ExportMetricsServiceRequest; success means that its points are stored."""
-    return await _answer(request, Signal.METRICS)
+    return await answer(request, Signal.METRICS)

@@ -22,6 +22,7 @@ from app.routes import otlp
 from app.settings import Settings
 from app.wiring import Wiring
 from models.core.vocabulary import Signal
+from models.store.projects import ensure_project
 from tests.conftest import Database, run_alone
 from tests.integration.test_otlp_grpc import EXPORT
 from tests.integration.test_otlp_http import PROTOBUF, count, traces
@@ -121,11 +122,8 @@ def test_too_much_waiting_is_told_with_when_to_come_back(
     application: FastAPI, address: str, migrated: Database
 ) -> None:
     collector: Collector = application.state.collector
-    collector.hold(QUEUE_BYTES - 10)
-    try:
+    with collector.hold(1, QUEUE_BYTES - 10):
         refused = httpx.post(f"{address}/v1/traces", content=traces(701, 5).SerializeToString(), headers=PROTOBUF)
-    finally:
-        collector.let_go(QUEUE_BYTES - 10)
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert f"of {QUEUE_BYTES} that may" in Status.FromString(refused.content).message
     assert count(migrated, 701) == 0
@@ -161,7 +159,7 @@ def test_a_sender_that_hangs_up_costs_nobody_else_the_acknowledgement(
     with migrated.engine.connect() as blocker:
         # Both committing threads wait for this lock, and what comes then waits in the queue.
         blocker.execute(text("lock table scopes in access exclusive mode"))
-        collector._known_interned = set()
+        collector.committer.forget()
         waiting: list[Future[Receipt]] = []
         for trace in (901, 902):
             waiting.append(collector.submit(traces(trace).SerializeToString(), "protobuf", Signal.TRACES, 1))
@@ -173,3 +171,28 @@ def test_a_sender_that_hangs_up_costs_nobody_else_the_acknowledgement(
     for trace in (905, 906, 907):
         body = traces(trace).SerializeToString()
         assert httpx.post(f"{address}/v1/traces", content=body, headers=PROTOBUF).status_code == 200
+
+
+def test_a_project_that_floods_does_not_hold_up_another_one(
+    application: FastAPI, address: str, migrated: Database
+) -> None:
+    collector: Collector = application.state.collector
+    with migrated.engine.begin() as connection:
+        quiet = ensure_project(connection, "quiet").id
+    ended: list[int] = []
+    with migrated.engine.connect() as blocker:
+        # Both committing threads wait for this lock with a body each, and the flood gathers behind them.
+        blocker.execute(text("lock table scopes in access exclusive mode"))
+        collector.committer.forget()
+        waiting: list[Future[Receipt]] = []
+        for number in range(40):
+            body = traces(20_000 + number, 512).SerializeToString()
+            waiting.append(collector.submit(body, "protobuf", Signal.TRACES, 1))
+            waiting[-1].add_done_callback(lambda _: ended.append(1))
+            time.sleep(0.3 if number < 2 else 0)
+        waiting.append(collector.submit(traces(30_000).SerializeToString(), "protobuf", Signal.TRACES, quiet))
+        waiting[-1].add_done_callback(lambda _: ended.append(quiet))
+        blocker.rollback()
+    assert sum(future.result(60).records for future in waiting) == 40 * 512 + 1
+    # 38 bodies of 512 spans waited before it, of which a commit takes 16; two commits may be under way at once.
+    assert ended.index(quiet) <= 2 + 2 * 16

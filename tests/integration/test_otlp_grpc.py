@@ -79,10 +79,8 @@ def test_a_body_that_cannot_be_read_is_an_invalid_argument(address: str) -> None
 
 def test_pressure_is_answered_with_when_to_come_back(address: str, collector: Collector, migrated: Database) -> None:
     body = traces(32, 5).SerializeToString()
-    collector.hold(990)
-    with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as refused:
+    with collector.hold(1, 990), grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as refused:
         channel.unary_unary(EXPORT)(body)
-    collector.let_go(990)
     assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     details = dict(refused.value.trailing_metadata())["grpc-status-details-bin"]
     retry = RetryInfo()
