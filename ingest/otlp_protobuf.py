@@ -63,21 +63,21 @@ def read_traces(body: bytes, reader: AttributeReader, window: Window, spans: lis
 
 
 def _span(span: Any, source: Source, reader: AttributeReader, window: Window) -> Span:
-    trace_id, span_id = span.trace_id, span.span_id
+    trace_id, span_id, parent = span.trace_id, span.span_id, span.parent_span_id
     check_ids(trace_id, span_id)
     start_ns, end_ns = check_times(span.start, span.end, window)
-    events = span.events
-    links = span.links
+    events, links = span.events, span.links
     status, status_message = "unset", None
     # Reading an absent message would make one.
     if span.HasField("status"):
         told = span.status
-        status, message = STATUSES.get(told.code, "unset"), told.message
-        status_message = reader.fault(text_of(message, "the status message")) if message else None
+        status = STATUSES.get(told.code, "unset")
+        if message := told.message:
+            status_message = reader.fault(text_of(message, "the status message"))
     return Span(
         trace_id=trace_id,
         span_id=span_id,
-        parent_span_id=parent_of(span.parent_span_id),
+        parent_span_id=parent_of(parent) if parent else None,
         name=reader.name_of(span.name, "the span's name"),
         start_ns=start_ns,
         end_ns=end_ns,
@@ -88,7 +88,7 @@ def _span(span: Any, source: Source, reader: AttributeReader, window: Window) ->
         scope_version=source.scope_version,
         resource=source.resource,
         attributes=reader.read(span.attributes),
-        events=tuple(_event(event, reader) for event in events) if events else (),
+        events=tuple([_event(event, reader) for event in events]) if events else (),
         links=kept_links([(link.trace_id, link.span_id) for link in links]) if links else (),
     )
 

@@ -20,6 +20,8 @@ MAX_DEPTH = 32
 MAX_REMEMBERED_TEXTS = 4_000
 MAX_REMEMBERED_BYTES = 256
 
+_parsed: Any = KeyValue.FromString
+
 Pair = tuple[str | None, Any]
 """Key and value of an attribute; no key where nothing of it may be kept."""
 
@@ -53,17 +55,18 @@ def check_number(key: str, value: float) -> None:
         raise Unreadable(f"attribute {key} is {value:g}, above the largest count 2^63-1")
 
 
-def text_of(raw: bytes, what: str) -> str:
-    """UTF-8 as text.
+def text_of(raw: bytes, what: str, key: str = "") -> str:
+    """UTF-8 as text. `what` and `key` name it in a refusal.
 
     Raises   Unreadable for bad UTF-8 and for NUL, which PostgreSQL's text and jsonb refuse.
     """
     try:
         text = raw.decode()
     except UnicodeDecodeError as fault:
-        raise Unreadable(f"{what} is not valid UTF-8 (byte {fault.start}: 0x{raw[fault.start]:02x})") from None
+        found = f"is not valid UTF-8 (byte {fault.start}: 0x{raw[fault.start]:02x})"
+        raise Unreadable(f"{what} {key} {found}" if key else f"{what} {found}") from None
     if "\0" in text:
-        raise Unreadable(f"{what} contains a NUL character")
+        raise Unreadable(f"{what} {key} contains a NUL character" if key else f"{what} contains a NUL character")
     return text
 
 
@@ -88,7 +91,7 @@ def check_text(text: str, what: str) -> str:
 def any_value(value: Any, key: str, depth: int = 0) -> Any:
     """A wire.AnyValue as a Python value; bytes as base64, as OTLP/JSON has them."""
     if value.HasField("string_value"):
-        return text_of(value.string_value, f"attribute {key}")
+        return text_of(value.string_value, "attribute", key)
     if value.HasField("int_value"):
         number = value.int_value
         if number < 0:
@@ -138,7 +141,7 @@ class AttributeReader(dict[bytes, Pair]):
     def __missing__(self, raw: bytes) -> Pair:
         """Decode, reduce and remember one attribute."""
         try:
-            entry = KeyValue.FromString(raw)
+            entry = _parsed(raw)
         except DecodeError:
             raise Unreadable("an attribute is cut off or is no KeyValue") from None
         raw_key = entry.key
@@ -162,9 +165,10 @@ class AttributeReader(dict[bytes, Pair]):
 
     def read(self, raws: Any) -> dict[str, Any]:
         """Attributes of one record from raw bytes; the last of two equal keys counts."""
-        self._added.clear()
+        if self._added:
+            self._added.clear()
         attributes: dict[Any, Any] = dict(map(self.__getitem__, raws))
-        return self._finished(attributes)
+        return self._finished(attributes) if self._added or None in attributes else attributes
 
     def read_pairs(self, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         """Attributes of one record from keys and values."""

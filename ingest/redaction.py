@@ -16,6 +16,9 @@ import orjson
 
 from ingest import json_text
 
+_NUMBERS = (bool, int, float)
+_KEPT_WHATEVER_THE_KEY = (*_NUMBERS, type(None))
+
 Reduced = tuple[str | None, Any, Mapping[str, Any] | None]
 """Key (None: dropped), what is kept, and attributes to add."""
 
@@ -232,7 +235,7 @@ class Redactor:
 
     def __call__(self, key: str, value: Any) -> Reduced:
         """Reduce an attribute to what may be kept."""
-        if self._keep or isinstance(value, bool | int | float) or value is None:
+        if self._keep or isinstance(value, _KEPT_WHATEVER_THE_KEY):
             return key, value, None
         rule = _rule(key)
         if rule.is_argument:
@@ -330,7 +333,8 @@ def _reduced(rule: _Rule, value: Any) -> Any:
 def _is_kept_text(value: str, word: str, max_spaces: int = MAX_SPACES_OF_NAME) -> bool:
     if len(value) > MAX_IDENTIFIER:
         return False
-    if not _SPACE.search(value):
+    # Most values are ASCII, and these two say in an instant what the search for white space says.
+    if (" " not in value and value.isascii() and value.isprintable()) or not _SPACE.search(value):
         return True
     return word in _NAMES and len(value) <= MAX_NAME and "\n" not in value and value.count(" ") <= max_spaces
 
@@ -358,9 +362,12 @@ def _tree(value: Any, is_attribution: bool, depth: int) -> Any:
     if isinstance(value, dict):
         kept: dict[str, Any] = {}
         for key, inner in value.items():
-            if not isinstance(key, str) or len(key) > MAX_NAME or _SPACE.search(key):
+            if not isinstance(key, str) or len(key) > MAX_NAME:
                 continue
-            reduced = _leaf(key, inner, is_attribution, depth)
+            rule = _leaf_rule(key)
+            if rule is None:
+                continue
+            reduced = _leaf(key, rule, inner, is_attribution, depth)
             if reduced is not None:
                 kept[key] = reduced
         return kept or None
@@ -374,19 +381,31 @@ def _tree(value: Any, is_attribution: bool, depth: int) -> Any:
     return None
 
 
-def _leaf(key: str, value: Any, is_attribution: bool, depth: int) -> Any:
-    if isinstance(value, bool | int | float):
+@lru_cache(maxsize=10_000)
+def _leaf_rule(key: str) -> tuple[str, bool, bool] | None:
+    """The last word of a key of JSON, and whether text may stay under it: anywhere, and in attribution.
+
+    None for what is no key but a sentence.
+    """
+    if _SPACE.search(key):
+        return None
+    word = _last_word(key)
+    is_content = word in _GONE or word in _PROSE
+    is_named = word in _IDENTIFIERS or word in _NAMES or _USAGE.search(key) is not None
+    return word, is_named and not is_content, not is_content
+
+
+def _leaf(key: str, rule: tuple[str, bool, bool], value: Any, is_attribution: bool, depth: int) -> Any:
+    if isinstance(value, _NUMBERS):
         return value
     if value is None or key in _BELOW_GONE:
         return None
-    word = _last_word(key)
+    word, is_text_kept, is_text_kept_in_attribution = rule
     if isinstance(value, str):
         if value[:1] in ("{", "["):
             return _nested(value, is_attribution, depth)
-        allowed = is_attribution or word in _IDENTIFIERS or word in _NAMES or _USAGE.search(key) is not None
-        if allowed and word not in _GONE and word not in _PROSE and _is_kept_text(value, word, MAX_SPACES_INSIDE):
-            return value
-        return _usage_call(value)
+        allowed = is_text_kept_in_attribution if is_attribution else is_text_kept
+        return value if allowed and _is_kept_text(value, word, MAX_SPACES_INSIDE) else _usage_call(value)
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         if word in _IDENTIFIERS or word in _NAMES or is_attribution:
             return [item for item in value[:MAX_ITEMS] if _is_kept_text(item, word)] or None
