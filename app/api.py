@@ -16,7 +16,7 @@ from app.compression import Compression
 from app.desk import ControlDesk
 from app.fleet import StoreFleet
 from app.month_desk import StoreMonthDesk
-from app.otlp_door import OtlpDoor
+from app.otlp_door import WithOtlpDoor
 from app.wiring import Wiring
 
 DESCRIPTION = """
@@ -44,7 +44,7 @@ def create_app(parts: Wiring | None = None) -> FastAPI:
     """
     if parts is not None:
         wiring.use(parts)
-    server = FastAPI(
+    server = WithOtlpDoor(
         title="Jevons",
         version=version("jevons"),
         description=DESCRIPTION,
@@ -71,5 +71,4 @@ def create_app(parts: Wiring | None = None) -> FastAPI:
             books=StoreBooks(),
         )
     server.add_middleware(Compression)
-    server.add_middleware(OtlpDoor)
     return server

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 MAX_ROWS_PER_COMMIT = 8192
 HINT_EVERY_SECONDS = 0.4
+"""Sending a hint costs as much as decoding hundreds of spans."""
 DECODERS = 2
 """Bodies decoded at once: decoding needs the interpreter's lock, and each one in hand takes memory."""
 

@@ -1,7 +1,8 @@
 """The short way in for OTLP: past the layers that pages and the API need, to the same answer."""
 
+from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app import wiring
 from app.auth_mode import is_required
@@ -13,22 +14,21 @@ from models.core.vocabulary import Signal
 SIGNALS = {"/v1/traces": Signal.TRACES, "/v1/logs": Signal.LOGS, "/v1/metrics": Signal.METRICS}
 
 
-class OtlpDoor:
-    """Answers exporters itself: sessions, the guard of pages and the search for a route cost more than their spans.
+class WithOtlpDoor(FastAPI):
+    """Answers exporters itself: its own layers, sessions, the guard of pages and the search for a route cost more than
+    the spans of a small request.
 
     Whoever comes with a cookie, by another name of ours, or with another method goes the long way, where all of that
     is looked at.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide by method, path and headers."""
         signal = SIGNALS.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         if signal is None or not _is_plain(scope):
-            await self.app(scope, receive, send)
+            await super().__call__(scope, receive, send)
             return
+        scope["app"] = self
         request = Request(scope, receive, send)
         try:
             response = await otlp.answer(request, signal)

@@ -1,5 +1,6 @@
 """What each child process of the supervisor runs: `python -m app.service api|grpc|worker|beat|demo`."""
 
+import gc
 import importlib
 import json
 import logging
@@ -58,6 +59,9 @@ def api() -> None:
     class Server(uvicorn.Server):
         async def startup(self, sockets: list | None = None) -> None:  # type: ignore[type-arg]
             await super().startup(sockets)
+            # What was imported stays: looking through it again at every full collection would stop requests.
+            gc.collect()
+            gc.freeze()
             announce()
             # Statistics take seconds to import. The first page that forecasts would wait for them; nobody waits here.
             threading.Thread(target=import_all, args=STATISTICS, name="statistics", daemon=True).start()

@@ -8,7 +8,6 @@ from typing import Any
 
 from psycopg import Cursor
 from psycopg.rows import namedtuple_row
-from psycopg.types.string import BytesBinaryDumper
 from sqlalchemy import Connection, text
 
 from models.core.errors import JevonsError
@@ -16,7 +15,6 @@ from models.core.telemetry import Rejection, Span
 from models.store import packed_arrays
 from models.store.packed_arrays import byte_strings, dates, int4s, int8s
 from models.store.span_codec import (
-    SPAN_ID_BYTES,
     PreparedSpans,
     SpanBlock,
     contents_of_block,
@@ -37,11 +35,6 @@ MAX_NEW_PARTITIONS = 1000
 MAX_REJECTIONS_PER_BODY = 100
 """More rejections of one body than this are counted in one row: a broken sender must not fill the table."""
 
-_COPY = (
-    "copy span_blocks (resource_id, scope_id, last_end_ns, project_id, day, signal, trace_id, span_id, span_ids, body) "
-    "from stdin (format binary)"
-)
-_COPY_TYPES = ("int8", "int8", "int8", "int4", "date", "int2", "bytea", "bytea", "bytea", "bytea")
 # Which of these traces had spans on that day before. Keys come in one order for everyone, so that two collectors that
 # store the same traces wait for one another, here, instead of deadlocking.
 _OPEN_DAYS = """
@@ -69,8 +62,18 @@ where b.day = any(%(days)s) and exists (
     where position(substring(k.span_ids from at for 8) in b.span_ids) > 0
 )
 """
-_MARK = """
-with dirty as (
+# One statement for all that a commit writes: each more costs a small commit as much as its spans.
+_STORE = """
+with blocks as (
+    insert into span_blocks
+        (resource_id, scope_id, last_end_ns, project_id, day, signal, trace_id, span_id, span_ids, body)
+    select resource_id, scope_id, last_end_ns, project_id, day, signal, trace_id, substring(span_ids for 8),
+        span_ids, body
+    from unnest(
+        %(resource_ids)s, %(scope_ids)s, %(last_ends)s, %(block_projects)s, %(block_days)s, %(signals)s,
+        %(block_traces)s, %(span_ids)s, %(bodies)s
+    ) as b (resource_id, scope_id, last_end_ns, project_id, day, signal, trace_id, span_ids, body)
+), dirty as (
     insert into dirty_traces (project_id, trace_id, spans)
     select * from unnest(%(projects)s, %(traces)s, %(spans)s)
 ), counted as (
@@ -132,21 +135,10 @@ def store_spans(
     driver = connection.connection.driver_connection
     assert driver is not None
     with driver.cursor() as cursor:
-        # The driver's own default for bytea is a class in Python, three times slower.
-        cursor.adapters.register_dumper(bytes, BytesBinaryDumper)
         packed_arrays.register(cursor.adapters)
         fresh, conflicts = _fresh_blocks(cursor, batches)
         if fresh:
-            with cursor.copy(_COPY) as copy:
-                copy.set_types(_COPY_TYPES)
-                for project_id, block in fresh:
-                    copy.write_row(
-                        (
-                            *(block.resource_id, block.scope_id, block.last_end_ns, project_id, block.day),
-                            *(block.signal, block.trace_id, block.span_ids[:SPAN_ID_BYTES], block.span_ids, block.body),
-                        )
-                    )
-            _mark(cursor, fresh)
+            _store(cursor, fresh)
     stored = sum(block.count for _, block in fresh)
     for project_id, trace_id, span_id, content in conflicts:
         rejection = Rejection(position="spans", reason=_CONFLICT_REASON, trace_id=trace_id, span_id=span_id)
@@ -216,8 +208,8 @@ def _told_apart(
     return fresh, differing
 
 
-def _mark(cursor: Cursor[Any], fresh: Sequence[Placed]) -> None:
-    """Dirty marks, counts and links of what became new."""
+def _store(cursor: Cursor[Any], fresh: Sequence[Placed]) -> None:
+    """Write new blocks, and the dirty marks, counts and links that they bring."""
     spans: dict[tuple[int, bytes], int] = {}
     counts: dict[tuple[int, date], int] = {}
     links: set[tuple[int, int, bytes]] = set()
@@ -226,9 +218,19 @@ def _mark(cursor: Cursor[Any], fresh: Sequence[Placed]) -> None:
         spans[trace] = spans.get(trace, 0) + count
         counts[day] = counts.get(day, 0) + count
         links.update([(project_id, link, block.trace_id) for link in block.links])
+    blocks = [block for _, block in fresh]
     cursor.execute(
-        _MARK,
+        _STORE,
         {
+            "resource_ids": int8s([block.resource_id for block in blocks]),
+            "scope_ids": int8s([block.scope_id for block in blocks]),
+            "last_ends": int8s([block.last_end_ns for block in blocks]),
+            "block_projects": int4s([project_id for project_id, _ in fresh]),
+            "block_days": dates([block.day for block in blocks]),
+            "signals": int4s([block.signal for block in blocks]),
+            "block_traces": byte_strings([block.trace_id for block in blocks]),
+            "span_ids": byte_strings([block.span_ids for block in blocks]),
+            "bodies": byte_strings([block.body for block in blocks]),
             "projects": int4s([project_id for project_id, _ in spans]),
             "traces": byte_strings([trace_id for _, trace_id in spans]),
             "spans": int4s(list(spans.values())),
