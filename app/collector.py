@@ -61,7 +61,7 @@ class Collector:
         engine: Engine,
         *,
         keep_content: bool = False,
-        max_queue_bytes: int = 64 * 2**20,
+        max_queue_bytes: int = 32 * 2**20,
         max_age: timedelta = timedelta(days=400),
         max_future: timedelta = timedelta(minutes=60),
         hint: Callable[[], None] | None = None,

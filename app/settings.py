@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     timezone: str = Field(default="UTC", description="Zone of charts and budgets; close and exports are UTC.")
     retention_days: int = Field(default=400, ge=1, description="Days that spans are kept, at least until their close.")
     max_body_bytes: int = Field(default=64 * 2**20, description="Largest OTLP body, compressed or inflated.")
-    max_queue_bytes: int = Field(default=64 * 2**20, description="Bytes waiting for commit before 503 is answered.")
+    max_queue_bytes: int = Field(default=32 * 2**20, description="Bytes waiting for commit before 503 is answered.")
     max_span_age_days: int = Field(default=400, description="Older spans are rejected by the network collector.")
     max_span_future_minutes: int = Field(default=60, description="Spans further in the future are rejected.")
     allow_private_webhooks: bool = Field(default=False, description="Whether webhooks may go to private addresses.")

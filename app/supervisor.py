@@ -315,6 +315,8 @@ class Supervisor:
 
     def _environment(self) -> dict[str, str]:
         return {
+            # An arena of its own for every thread keeps what one of them once needed for a large body.
+            "MALLOC_ARENA_MAX": "2",
             **os.environ,
             "JEVONS_ADDRESS_FILE": str(self.address_file),
             "PROMETHEUS_MULTIPROC_DIR": str(self.measures_dir),

@@ -128,7 +128,7 @@ class AttributeReader(dict[bytes, Pair]):
     Raises   Unreadable from a lookup whose bytes cannot be taken.
     """
 
-    def __init__(self, redactor: Redactor | None = None, max_entries: int = 32_000, max_entry_bytes: int = 256) -> None:
+    def __init__(self, redactor: Redactor | None = None, max_entries: int = 20_000, max_entry_bytes: int = 256) -> None:
         super().__init__()
         self._redactor = redactor
         self._max_entries = max_entries
