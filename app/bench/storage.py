@@ -4,7 +4,7 @@ from sqlalchemy import text
 
 from models.store.engine import make_engine
 
-TELEMETRY = ("spans", "trace_links", "trace_days", "resources", "scopes", "stored_spans", "rejections")
+TELEMETRY = ("span_blocks", "trace_links", "trace_days", "resources", "scopes", "stored_spans", "rejections")
 QUEUES = ("dirty_traces", "dirty_hours", "dirty_tasks", "unrated_calls", "unwatched_traces", "deliveries")
 """Their space is used again by the next rows: counted apart."""
 FIXED = ("rates", "price_books")

@@ -14,7 +14,7 @@ from alembic import op
 import models.store
 
 revision = "0050_span_blocks"
-down_revision = "0006_who_pays"
+down_revision = "0008_large_traces"
 branch_labels = None
 depends_on = None
 

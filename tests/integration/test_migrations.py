@@ -45,7 +45,7 @@ def test_stored_spans_outlive_the_way_from_blocks_to_single_rows_and_back(empty_
     try:
         stored(engine, 1, spans)
         before = loaded(engine, 1, [1, 2])
-        migrate.downgrade(empty_database_url, "0006_who_pays")
+        migrate.downgrade(empty_database_url, "0008_large_traces")
         with engine.connect() as connection:
             assert connection.execute(text("select count(distinct digest) from spans")).scalar_one() == len(spans)
         migrate.upgrade(empty_database_url)
