@@ -24,7 +24,7 @@ class StatementRow:
     idle: Decimal = ZERO
     """Of own capacity that nobody used."""
     other: Decimal = ZERO
-    """Purchases, credits, taxes."""
+    """Purchases, credits, taxes, usage told by a provider's report alone."""
     calls: int = 0
     unpriced_calls: int = 0
     amount: Decimal = ZERO

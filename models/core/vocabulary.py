@@ -77,6 +77,8 @@ class ChargeClass(StrEnum):
     """What a charge is about; corrections amend charges of closed periods."""
 
     USAGE = "usage"
+    REPORTED_USAGE = "reported_usage"
+    """Usage that a provider's report tells and no call of ours: Copilot's AI credits."""
     CORRECTION = "correction"
     IDLE = "idle"
     PURCHASE = "purchase"

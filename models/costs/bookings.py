@@ -41,6 +41,8 @@ class Wanted:
     """What the call costs by what is known now."""
 
     priced: bool
+    calls: int = 1
+    """0 for a line of a report, which is no call."""
     digest: bytes
     belongs: int
     costs: tuple[Any, ...]
@@ -70,7 +72,7 @@ def amend(booked: Sequence[Booked], closed: Collection[date], wanted: Wanted | N
     reversed_ids = {each.corrects_id for each in frozen if each.part is Part.REVERSAL}
     standing = [each for each in frozen if each.part is not Part.REVERSAL and each.charge_id not in reversed_ids]
     if not standing:
-        return Amendment() if wanted is None else Amendment(part=Part.LATE)
+        return Amendment() if wanted is None else Amendment(part=Part.LATE, calls=wanted.calls)
     last = max(standing, key=lambda each: each.charge_id)
     if wanted is None:
         return Amendment(tuple(standing))
@@ -83,7 +85,7 @@ def amend(booked: Sequence[Booked], closed: Collection[date], wanted: Wanted | N
     if same_place and not last.priced and wanted.priced:
         # Tokens and call are in the closed month already; only their cost was unknown.
         return Amendment(part=Part.REBOOKING, corrects_id=last.charge_id, calls=0)
-    return Amendment(tuple(standing), Part.REBOOKING, last.charge_id)
+    return Amendment(tuple(standing), Part.REBOOKING, last.charge_id, wanted.calls)
 
 
 def booking_moment(closed: Collection[date], at: datetime) -> datetime:

@@ -16,6 +16,7 @@ import polars as pl
 from models.core.errors import BadInput
 from models.core.frames import USD, Schema, checked
 from models.core.money import EXACT, PER_MILLION
+from models.core.reported import AI_CREDITS
 from models.core.vocabulary import INPUT_BUCKETS, Bucket
 from models.costs.focus_table import FOCUS
 
@@ -128,12 +129,10 @@ def _row(row: Mapping[str, Any], period_start: date, period_end: date, invoice_i
         "PricingCurrency": "USD",
         "PricingCurrencyEffectiveCost": row["effective_cost"],
         "RegionName": row["region"],
-        "ServiceCategory": "AI and Machine Learning" if tokens else "Compute",
-        "ServiceSubcategory": "Generative AI" if tokens else "Virtual Machines",
-        "ServiceName": f"{provider} API" if tokens else f"{provider} accelerators",
+        **_service(provider, row["bucket"]),
         "SubAccountType": "Project" if row["project"] else None,
         "Tags": _flat({name: row[name] for name in ("agent", "team", "cost_center", "environment")}),
-        "x_CostBasis": _basis(kind, tokens),
+        "x_CostBasis": _basis(kind, row["bucket"]),
     }
     out |= _sku(row, tokens) | _quantities(row, kind, tokens)
     if row["capacity_id"] and not tokens:
@@ -145,10 +144,22 @@ def _row(row: Mapping[str, Any], period_start: date, period_end: date, invoice_i
     return out
 
 
-def _basis(kind: RowKind, tokens: bool) -> str:
-    if kind in (RowKind.CORRECTION, RowKind.PURCHASE):
-        return "correction" if kind is RowKind.CORRECTION else "invoiced"
-    return "metered" if tokens else "amortised"
+def _service(provider: str, bucket: str | None) -> dict[str, str]:
+    if bucket == AI_CREDITS:
+        category, subcategory, name = "Developer Tools", "Development Environments", f"{provider} Copilot"
+    elif bucket is not None:
+        category, subcategory, name = "AI and Machine Learning", "Generative AI", f"{provider} API"
+    else:
+        category, subcategory, name = "Compute", "Virtual Machines", f"{provider} accelerators"
+    return {"ServiceCategory": category, "ServiceSubcategory": subcategory, "ServiceName": name}
+
+
+def _basis(kind: RowKind, bucket: str | None) -> str:
+    if kind is RowKind.CORRECTION:
+        return "correction"
+    if kind is RowKind.PURCHASE or bucket == AI_CREDITS:
+        return "invoiced"
+    return "amortised" if bucket is None else "metered"
 
 
 _MEASURES = ("quantity", "list_cost", "contracted_cost", "billed_cost", "effective_cost", "account_name")
@@ -194,16 +205,19 @@ def _sku(row: Mapping[str, Any], tokens: bool) -> dict[str, Any]:
 
 
 def _quantities(row: Mapping[str, Any], kind: RowKind, tokens: bool) -> dict[str, Any]:
+    # Credits are kept in millionths, so that a price per million is the price of one.
+    in_units = row["bucket"] == AI_CREDITS
     requests = tokens and row["bucket"].endswith("requests")
-    unit = "Requests" if requests else "Tokens" if tokens else "GPU-Hours"
+    unit = "Credits" if in_units else "Requests" if requests else "Tokens" if tokens else "GPU-Hours"
     out: dict[str, Any] = {"ListUnitPrice": row["list_price"], "ContractedUnitPrice": row["billed_price"]}
     out["PricingCurrencyListUnitPrice"] = row["list_price"]
     out["PricingCurrencyContractedUnitPrice"] = row["billed_price"]
     if row["quantity"] is not None:
         out["PricingQuantity"] = EXACT.divide(row["quantity"], PER_MILLION) if tokens else row["quantity"]
-        out["PricingUnit"] = f"1000000 {unit}" if tokens else unit
+        out["PricingUnit"] = f"1000000 {unit}" if tokens and not in_units else unit
         if kind not in (RowKind.IDLE, RowKind.PURCHASE):
-            out |= {"ConsumedQuantity": row["quantity"], "ConsumedUnit": unit}
+            consumed = out["PricingQuantity"] if in_units else row["quantity"]
+            out |= {"ConsumedQuantity": consumed, "ConsumedUnit": unit}
     return out
 
 

@@ -60,14 +60,14 @@ class Amendments:
 
 
 def live_charges(connection: Connection, project_id: int, origins: Collection[bytes]) -> dict[Key, list[Any]]:
-    """Rows of usage and correction charges that are live, by call."""
+    """Rows of usage and correction charges that are live, by call or line of a report."""
     found: dict[Key, list[Any]] = {}
     rows = connection.execute(
         text(
             "SELECT origin_id, span_id, charge_id, month, end_at, deployment_id, charge_class, correction_part, "
             f"corrects_id, call_count, price_status, digest, attribution_id, {', '.join((*COSTS, *TOKENS))} "
             "FROM charges WHERE project_id = :project_id AND origin_id = ANY(:origins) "
-            "AND charge_class IN ('usage', 'correction') AND superseded_at IS NULL"
+            "AND charge_class IN ('usage', 'reported_usage', 'correction') AND superseded_at IS NULL"
         ),
         {"project_id": project_id, "origins": list(origins)},
     )
@@ -129,7 +129,7 @@ def _booked(row: Any) -> Booked:
         month=row.month,
         part=Part(row.correction_part) if correction else None,
         corrects_id=row.corrects_id,
-        calls=row.call_count if correction else 1,
+        calls=row.call_count if correction else int(row.charge_class == ChargeClass.USAGE),
         priced=row.price_status == "priced",
         digest=bytes(row.digest),
         belongs=row.attribution_id,
@@ -140,19 +140,21 @@ def _booked(row: Any) -> Booked:
 
 def wanted_of(charges: pl.DataFrame) -> dict[Key, tuple[date, Wanted]]:
     """Rows of `charges` as what is wanted, by call."""
-    columns = ("origin_id", "span_id", "month", "price_status", "digest", "attribution_id", *COSTS, *TOKENS)
+    columns = ("origin_id", "span_id", "month", "charge_class", "price_status", "digest", "attribution_id")
+    columns += (*COSTS, *TOKENS)
     return {
         (origin, span): (
             month,
             Wanted(
                 priced=status == "priced",
+                calls=int(kind == ChargeClass.USAGE),
                 digest=digest,
                 belongs=belongs,
                 costs=tuple(rest[: len(COSTS)]),
                 tokens=tuple(rest[len(COSTS) :]),
             ),
         )
-        for origin, span, month, status, digest, belongs, *rest in charges.select(columns).iter_rows()
+        for origin, span, month, kind, status, digest, belongs, *rest in charges.select(columns).iter_rows()
     }
 
 
@@ -203,7 +205,7 @@ def stage_reversals(connection: Connection, columns: Sequence[str], found: Amend
         "charge_class": "'correction'",
         "correction_part": "'reversal'",
         "corrects_id": "c.charge_id",
-        "call_count": "-coalesce(c.call_count, 1)",
+        "call_count": "-coalesce(c.call_count, CASE c.charge_class WHEN 'usage' THEN 1 ELSE 0 END)",
         **{name: f"-c.{name}" for name in _NEGATED},
         **{
             name: f"CASE WHEN c.{name} IS NULL THEN NULL ELSE ARRAY("

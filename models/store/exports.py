@@ -40,7 +40,8 @@ CROSS JOIN LATERAL unnest(
 ) AS line (bucket, quantity, rate_id, price, list_cost, billed_rate_id, billed_price, billed_cost, effective_cost)
 LEFT JOIN rate_facts r ON r.rate_id = line.rate_id
 WHERE c.project_id = ANY(:projects) AND c.month = :month AND c.superseded_at IS NULL
-  AND c.charge_class IN ('usage', 'correction') AND (c.deployment_id IS NULL OR c.charge_class = 'correction')
+  AND c.charge_class IN ('usage', 'reported_usage', 'correction')
+  AND (c.deployment_id IS NULL OR c.charge_class = 'correction')
 """
 _TOKEN_SUMS = f"""
 WITH rate_facts AS MATERIALIZED (

@@ -141,7 +141,7 @@ def record_charges(connection: Connection, project_id: int, charges: pl.DataFram
         "origin_id", "span_id", "month", "digest", "attribution_id"
     ).iter_rows():
         open_usage = [
-            row for row in live.get((origin, span), ()) if row.charge_class == "usage" and row.month not in closed
+            row for row in live.get((origin, span), ()) if row.charge_class != "correction" and row.month not in closed
         ]
         same = [row for row in open_usage if bytes(row.digest) == digest and row.attribution_id == belongs]
         keep.append(not same and month not in closed)
@@ -166,7 +166,7 @@ def supersede_charges(connection: Connection, project_id: int, keys: Sequence[tu
     live = live_charges(connection, project_id, {key[0] for key in keys})
     found = amendments(connection, closed, live, dict.fromkeys(keys))
     outdated = [
-        row for key in keys for row in live.get(key, ()) if row.charge_class == "usage" and row.month not in closed
+        row for key in keys for row in live.get(key, ()) if row.charge_class != "correction" and row.month not in closed
     ]
     return _write(connection, [], outdated, 0, found)
 

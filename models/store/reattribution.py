@@ -24,9 +24,11 @@ from models.store.tagging import TAG, TARGETS, Interned, boundaries, with_owners
 USAGE_AT = "coalesce(c.usage_at, c.end_at)"
 _OWNED = (
     "c.project_id = :project_id AND c.superseded_at IS NULL "
-    "AND (c.charge_class = 'usage' OR c.correction_part = 'late')"
+    "AND (c.charge_class IN ('usage', 'reported_usage') OR c.correction_part = 'late')"
 )
-"""What rules decide about: calls, and calls that arrived after their month was closed."""
+"""What rules decide about: calls, lines of reports, and those that arrived after their month was closed."""
+
+_CALLS = "count(*) FILTER (WHERE c.charge_class = 'usage' OR c.call_count > 0)"
 
 MOVES = {
     "month": pl.Date(),
@@ -109,7 +111,7 @@ def _groups(
     rows = connection.execute(
         text(
             f"SELECT c.month, c.attribution_id, {_unit(rules)} AS unit_id, {_segment(USAGE_AT)} AS segment, "
-            f"min({USAGE_AT}) AS at, count(*) AS calls, sum(c.effective_cost) AS effective_cost, "
+            f"min({USAGE_AT}) AS at, {_CALLS} AS calls, sum(c.effective_cost) AS effective_cost, "
             "count(*) FILTER (WHERE c.price_status = 'unpriced') AS unpriced_calls "
             f"FROM charges c WHERE {_OWNED} AND {where} GROUP BY 1, 2, 3, 4"
         ),

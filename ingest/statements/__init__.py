@@ -1,0 +1,1 @@
+"""Providers' statements: usage and cost as the one who bills tells them."""
