@@ -62,7 +62,7 @@ def apply_rules(project_id: int, *, actor: str, reason: str | None = None) -> Mo
         with wiring.transaction() as connection:
             parts.append(apply_day(connection, project_id, day))
     moved = merged(parts, closed)
-    if moved.calls:
+    if not moved.moves.is_empty():
         with wiring.transaction() as connection:
             append_audit(
                 connection,

@@ -55,6 +55,7 @@ def proof(view: View, call: Mapping[str, Any], close: str | None = None) -> Comp
         ["Model call ", state, " ", usage],
         _lines(view, call, charge),
         html.P(_book(charge), className="note"),
+        *_shares(view, call),
         html.H3("How the tokens were read"),
         _read(call),
         html.P(_convention(call), className="note"),
@@ -99,6 +100,23 @@ def _lines(view: View, call: Mapping[str, Any], charge: Mapping[str, Any]) -> Co
     ]
     head = [("Bucket", False), ("Tokens", True), ("$ / M", True), ("Cost", True)]
     return parts.table(head, [*body, html.Tr(total, className="total")], "Buckets and rates of the call", "proof")
+
+
+def _shares(view: View, call: Mapping[str, Any]) -> list[Component]:
+    """What each agent of a shared request carries, with the rule's name on every row."""
+    rows = [
+        html.Tr(
+            [
+                html.Td(share["agent"]),
+                html.Td(f"{share['rule']} ({share['method'].replace('_', ' ')})"),
+                parts.number(fmt.money(cost, DIGITS), fmt.money_exact(cost)),
+            ]
+        )
+        for share in call.get("shares") or ()
+        for cost in (amount(share[f"{view.basis.value}_cost"]),)
+    ]
+    head = [("Agent", False), ("Rule", False), ("Carries", True)]
+    return [parts.table(head, rows, "Shares of the call")] if rows else []
 
 
 def _book(charge: Mapping[str, Any]) -> str:

@@ -112,6 +112,7 @@ def _call(
         server_address=told.server_address or None,
         reported_cost=told.reported_cost,
         provenance=_provenance(request, combined),
+        agents=told.agents,
         described_by=_described_by(readings),
     )
 
@@ -130,6 +131,7 @@ def _joined(readings: Sequence[Reading]) -> Reading:
         region=next((r.region for r in wire if r.region), None),
         server_address=next((r.server_address for r in wire if r.server_address), None),
         reported_cost=next((r.reported_cost for r in readings if r.reported_cost is not None), None),
+        agents=next((r.agents for r in readings if r.agents), ()),
     )
 
 

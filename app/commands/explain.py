@@ -60,6 +60,8 @@ def _show(call: Any) -> None:
     else:
         list_cost, billed, effective = charge["list_cost"], charge["billed_cost"], charge["effective_cost"]
         print(f"  list {list_cost}, billed {billed}, effective {effective} USD; price book {charge['price_book']}")
+    for share in call["shares"]:
+        print(f"  {share['agent']:<20} carries {share['effective_cost']} USD  [{share['rule']}, {share['method']}]")
 
 
 def register(cli: typer.Typer) -> None:

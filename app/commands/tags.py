@@ -63,7 +63,7 @@ def add(
         {
             "target": target,
             "value": value,
-            "conditions": [_condition(text) for text in where],
+            "conditions": [condition(text) for text in where],
             "position": position,
             "valid_from": _moment(valid_from),
             "valid_to": _moment(valid_to),
@@ -117,7 +117,11 @@ def _show(moved: dict[str, Any], verb: str, as_json: bool) -> None:
     print(f"{moved['calls']} calls {verb}")
 
 
-def _condition(text: str) -> dict[str, str]:
+def condition(text: str) -> dict[str, str]:
+    """A condition as written on the command line.
+
+    Raises   BadInput where it names no dimension and pattern.
+    """
     from models.core.errors import BadInput
 
     name, equals, pattern = text.partition("=")

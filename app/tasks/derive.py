@@ -13,6 +13,7 @@ from app.worker import celery
 from ingest.calls import derive_calls
 from ingest.steps import worth_watching
 from models.core.telemetry import Rejection
+from models.store.allocations import allocate_calls
 from models.store.calls import queue_unrated, replace_calls
 from models.store.ledger import supersede_charges
 from models.store.link_groups import claim_dirty_traces, clear_dirty, link_group, remember_large
@@ -95,6 +96,7 @@ def _derive(connection: Connection, project_id: int, traces: list[bytes]) -> Non
     remember_large(connection, project_id, [span.trace_id for span in spans])
     replaced = replace_calls(connection, project_id, traces, derivation)
     supersede_charges(connection, project_id, replaced.withdrawn)
+    allocate_calls(connection, project_id, replaced.withdrawn)
     queue_watch(connection, project_id, worth_watching(spans, derivation.calls))
     if derivation.rejections:
         record_rejections(connection, project_id, derivation.rejections)

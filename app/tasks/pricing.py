@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from models.costs.rating import rate_calls
 from models.prices.skus import with_price_keys
+from models.store.allocations import allocate_calls
 from models.store.call_frame import to_rate
 from models.store.ledger import Recorded, charge_frame, record_charges
 from models.store.own_capacity import place_charges
@@ -42,7 +43,9 @@ def charges_of(connection: Connection, project_id: int, rows: pl.DataFrame) -> p
 
 
 def charge_rows(connection: Connection, project_id: int, rows: pl.DataFrame) -> Recorded:
-    """Price rows of `calls` and record their charges. Equal charges stay: doing it twice changes nothing."""
+    """Price rows of `calls`, record their charges and share those that a rule meets. Twice changes nothing."""
     if rows.is_empty():
         return Recorded()
-    return record_charges(connection, project_id, charges_of(connection, project_id, rows))
+    recorded = record_charges(connection, project_id, charges_of(connection, project_id, rows))
+    allocate_calls(connection, project_id, list(zip(rows["trace_id"], rows["span_id"], strict=True)))
+    return recorded

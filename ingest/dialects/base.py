@@ -74,6 +74,8 @@ class Reading:
     region: str | None = None
     server_address: str | None = None
     reported_cost: Decimal | None = None
+    agents: Sequence[tuple[str, int | None]] = ()
+    """Agents that answered inside this one request, with their output tokens, in their order."""
     is_stream: bool | None = None
     is_error: bool = False
     is_refused: bool = False

@@ -12,6 +12,8 @@ from ingest.dialects.shape import Shape, shape_of
 from ingest.dialects.vocabulary import DETAILS
 from ingest.json_text import parse, repr_usage, text_of
 from ingest.provider_bodies import BodyFacts, count, facts_of, money, usage_of
+from ingest.shared_agents import ATTRIBUTE as AGENTS
+from ingest.shared_agents import agents_of
 from ingest.usage import Usage
 from models.core.telemetry import Span
 
@@ -157,6 +159,7 @@ def read(span: Span) -> Reading | None:
         region=facts.get("region") or _first_text(attributes, words.region) or _of_bodies(bodies, "region"),
         server_address=None if dialect.ignores_address else text_of(attributes.get("server.address")),
         reported_cost=cost or next((body.reported_cost for _, body in bodies if body.reported_cost is not None), None),
+        agents=agents_of(attributes) if words.agents else (),
         is_stream=context.is_stream,
         is_error=facts.get("is_error", span.status == "error" or "error.type" in attributes),
         is_refused=facts.get("is_refused", _is_refused(span, attributes, words.status)),
@@ -279,6 +282,7 @@ class _FactWords:
     cost: tuple[str, ...]
     stream: tuple[str, ...]
     status: tuple[str, ...]
+    agents: tuple[str, ...]
 
 
 def _fact_words(names: Collection[str]) -> _FactWords:
@@ -295,6 +299,7 @@ def _fact_words(names: Collection[str]) -> _FactWords:
         cost=present(_COST_KEYS),
         stream=present(_STREAM_KEYS),
         status=present(_STATUS_KEYS),
+        agents=present((AGENTS,)),
     )
 
 

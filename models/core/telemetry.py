@@ -132,6 +132,8 @@ class Call:
     """Bucket or fact → `{"span_id", "attribute", "value"}` it was read from."""
     described_by: Sequence[bytes] = ()
     """Span ids of every span that describes this call, its own first."""
+    agents: Sequence[tuple[str, int | None]] = ()
+    """Agents that answered inside this one request, with their output tokens, in the order in which they spoke."""
 
     def as_json(self) -> dict[str, Any]:
         """The call as `jevons normalize --json` and `/api/v1/calls` show it."""
@@ -168,6 +170,7 @@ class Call:
             "service_tier": self.service_tier,
             "response_id": self.response_id,
             "provenance": {key: dict(value) for key, value in self.provenance.items()},
+            "agents": [{"name": name, "output_tokens": output} for name, output in self.agents],
             "superseded_by": None,
         }
 

@@ -79,6 +79,8 @@ class ChargeClass(StrEnum):
     USAGE = "usage"
     REPORTED_USAGE = "reported_usage"
     """Usage that a provider's report tells and no call of ours: Copilot's AI credits."""
+    ALLOCATION = "allocation"
+    """A part of a call's cost that another agent carries; over the agents of a call they sum to nothing."""
     CORRECTION = "correction"
     IDLE = "idle"
     PURCHASE = "purchase"

@@ -1,12 +1,10 @@
-"""What a request is made of: context turn by turn, compactions, request sizes, prompt sections, shared calls."""
+"""What a request is made of: context turn by turn, compactions, request sizes, prompt sections."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 from itertools import pairwise
 
-from models.core.money import split_exactly
 from models.core.telemetry import Call, TokenCounts
 from models.core.vocabulary import INPUT_BUCKETS
 
@@ -113,41 +111,3 @@ def input_by_section(whole: int | None, sections: Mapping[str, int | None]) -> d
         return {**told, UNKNOWN: None}
     rest = whole - sum(told.values())
     return {**told, UNKNOWN: rest} if rest >= 0 else {UNKNOWN: whole}
-
-
-class SharingRule(StrEnum):
-    """How one billed request is split among the agents that took part in it."""
-
-    EQUAL = "equal"
-    BY_OUTPUT = "by output tokens"
-    FIRST_PAYER = "first payer"
-
-
-@dataclass(slots=True, frozen=True)
-class Share:
-    """One agent's part of a billed request, under a rule."""
-
-    agent: str
-    cost: Decimal
-    rule: SharingRule
-
-
-def share_request(billed: Decimal, output_by_agent: Mapping[str, int], rule: SharingRule) -> Sequence[Share]:
-    """Split the cost of one request in which several logical agents answered; the shares sum to it exactly.
-
-    Shapes   one cost × n agents in the order in which they spoke → n shares.
-    Units    USD, scale 15; output in tokens.
-    Raises   NothingToSplitBy without agents, or by output where nobody put out a token.
-    """
-    first = next(iter(output_by_agent), None)
-    weights = {
-        agent: Decimal(
-            {
-                SharingRule.EQUAL: 1,
-                SharingRule.BY_OUTPUT: output,
-                SharingRule.FIRST_PAYER: int(agent == first),
-            }[rule]
-        )
-        for agent, output in output_by_agent.items()
-    }
-    return [Share(agent, cost, rule) for agent, cost in split_exactly(billed, weights).items()]

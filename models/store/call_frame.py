@@ -41,6 +41,7 @@ ROW: dict[str, Any] = {
     "reported_cost": pl.String,
     "provenance": pl.String,
     "described_by": pl.String,
+    "agents": pl.String,
     "digest": pl.Binary,
     **{bucket.value: pl.Int64 for bucket in BUCKETS},
 }
@@ -89,8 +90,11 @@ def _row(project_id: int, call: Call, interner: Interner) -> tuple[Any, ...]:
         "{" + ",".join(f'"\\\\x{span.hex()}"' for span in call.described_by) + "}" if call.described_by else None,
     )
     counts = call.tokens.counts
-    digest = blake2b(orjson.dumps((facts, counts)), digest_size=16).digest()
-    return (project_id, call.trace_id, call.span_id, call.end_ns // 1_000, *facts, digest, *counts)
+    agents = orjson.dumps(call.agents).decode() if call.agents else None
+    # Left out where there are none: calls kept before agents were read stay equal to what they are read as now.
+    told = (facts, counts) if agents is None else (facts, counts, agents)
+    digest = blake2b(orjson.dumps(told), digest_size=16).digest()
+    return (project_id, call.trace_id, call.span_id, call.end_ns // 1_000, *facts, agents, digest, *counts)
 
 
 def _plain(value: Any) -> Any:

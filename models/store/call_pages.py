@@ -14,13 +14,15 @@ from models.core.money import plain
 from models.core.queries import CallPage, CallQuery, CostQuery
 from models.core.time import EPOCH, rfc3339, rfc3339_of_ns
 from models.core.vocabulary import BUCKETS
+from models.store.allocations import share_json, shares_of
 from models.store.cost_sql import conditions, is_dimension
 from models.store.prices import rate_sources
 
 _COLUMNS = """
     c.project_id, c.trace_id, c.span_id, c.start_ns, c.end_ns, c.end_at, c.status, c.provider, c.model, c.request_model,
     c.operation, c.instrumentation, c.usage_source, c.convention, c.convention_reason, c.details, c.inferred,
-    c.response_id, c.service_tier, c.region, c.server_address, c.reported_cost, c.provenance, c.described_by
+    c.response_id, c.service_tier, c.region, c.server_address, c.reported_cost, c.provenance, c.described_by,
+    c.agents
 """
 _CHARGE = """
     h.charge_id, h.price_status, h.unpriced_reason, h.list_cost, h.billed_cost, h.effective_cost, h.uncached_cost,
@@ -106,10 +108,15 @@ def _shown(connection: Connection, rows: Sequence[Any]) -> list[dict[str, Any]]:
         for ids in (row.line_rate_ids, row.line_billed_rate_ids):
             by_project.setdefault(row.project_id, set()).update(number for number in ids or () if number is not None)
     sources = {project: rate_sources(connection, project, sorted(ids)) for project, ids in by_project.items() if ids}
-    return [_call(row, sources.get(row.project_id, {})) for row in rows]
+    shares = shares_of(connection, [_key(row) for row in rows]) if rows else {}
+    return [_call(row, sources.get(row.project_id, {}), shares.get(_key(row), ())) for row in rows]
 
 
-def _call(row: Any, sources: Mapping[int, str]) -> dict[str, Any]:
+def _key(row: Any) -> tuple[int, bytes, bytes]:
+    return (row.project_id, bytes(row.trace_id), bytes(row.span_id))
+
+
+def _call(row: Any, sources: Mapping[int, str], shares: Sequence[Any]) -> dict[str, Any]:
     return {
         "project": row.project,
         "trace_id": row.trace_id.hex(),
@@ -147,6 +154,8 @@ def _call(row: Any, sources: Mapping[int, str]) -> dict[str, Any]:
         "reported_cost": plain(row.reported_cost),
         "provenance": row.provenance or {},
         "described_by": [span.hex() for span in row.described_by or ()],
+        "agents": [{"name": name, "output_tokens": output} for name, output in row.agents or ()],
+        "shares": [share_json(share) for share in shares],
         "superseded_by": None,
         "charge": None if row.charge_id is None else _charge(row, sources),
     }

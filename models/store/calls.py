@@ -108,7 +108,7 @@ def load_calls(connection: Connection, project_id: int, keys: Sequence[Key]) -> 
 
 def frame_of_rows(found: Sequence[Any]) -> pl.DataFrame:
     """Rows read from `calls` (columns of call_frame.ROW, then month) as a frame; what rating ignores is left null."""
-    ignored = {"inferred", "described_by", "provenance", "reported_cost"}
+    ignored = {"inferred", "described_by", "provenance", "reported_cost", "agents"}
     names = [*ROW, "month"]
     columns: dict[str, list[Any]] = {}
     for position, name in enumerate(names):

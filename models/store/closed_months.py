@@ -67,7 +67,7 @@ def live_charges(connection: Connection, project_id: int, origins: Collection[by
             "SELECT origin_id, span_id, charge_id, month, end_at, deployment_id, charge_class, correction_part, "
             f"corrects_id, call_count, price_status, digest, attribution_id, {', '.join((*COSTS, *TOKENS))} "
             "FROM charges WHERE project_id = :project_id AND origin_id = ANY(:origins) "
-            "AND charge_class IN ('usage', 'reported_usage', 'correction') AND superseded_at IS NULL"
+            "AND charge_class IN ('usage', 'reported_usage', 'allocation', 'correction') AND superseded_at IS NULL"
         ),
         {"project_id": project_id, "origins": list(origins)},
     )

@@ -200,6 +200,14 @@ def _move(
         ),
         parameters,
     )
+    # Shares of moved calls carry the owner they had: pricing the calls again gives them the new one.
+    connection.execute(
+        text(
+            "INSERT INTO unrated_calls (project_id, trace_id, span_id) SELECT DISTINCT s.project_id, s.origin_id, "
+            "s.span_id FROM charges_out c JOIN allocations s ON s.project_id = c.project_id "
+            "AND s.origin_id = c.origin_id AND s.span_id = c.span_id"
+        )
+    )
 
 
 def _summary(after: pl.DataFrame, closed: Sequence[date]) -> Moved:

@@ -117,6 +117,8 @@ class Call(TokenColumns, Base):
     reported_cost: Mapped[Decimal | None] = mapped_column(Numeric)
     provenance: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     described_by: Mapped[list[bytes] | None] = mapped_column(ARRAY(LargeBinary))
+    agents: Mapped[list[list[Any]] | None] = mapped_column(JSONB)
+    """Agents that answered inside this one request, each with its output tokens (null: not told), in their order."""
     digest: Mapped[bytes] = mapped_column(LargeBinary)
     """Hash of everything above: an equal digest means that nothing has to be written."""
 

@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 from models.core.errors import JevonsError
 from models.core.money import exact_cost
 from models.core.telemetry import Call, TokenCounts
-from models.costs.anatomy import (
-    SharingRule,
-    context_curves,
-    input_by_section,
-    request_sizes,
-    sent_of,
-    share_request,
-)
+from models.costs.anatomy import context_curves, input_by_section, request_sizes, sent_of
+from models.costs.sharing import SharingRule, share_request
 from tests.golden.test_corpus import CASES, counted, derived
 from tests.ledger_builders import make_call
 
