@@ -111,7 +111,7 @@ def _call(
         region=told.region or None,
         server_address=told.server_address or None,
         reported_cost=told.reported_cost,
-        provenance=_provenance(request, combined),
+        provenance=_provenance(request, combined, readings),
         agents=told.agents,
         described_by=_described_by(readings),
     )
@@ -193,7 +193,7 @@ def _source(readings: Sequence[Reading], tokens: TokenCounts, refused: bool) -> 
     return UsageSource.REPORTED if trusted else UsageSource.ESTIMATED
 
 
-def _provenance(request: Request, combined: Combined) -> Mapping[str, Mapping[str, Any]]:
+def _provenance(request: Request, combined: Combined, readings: Sequence[Reading]) -> Mapping[str, Mapping[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for bucket, quantities in _ORIGINS.items():
         for quantity in quantities:
@@ -205,4 +205,14 @@ def _provenance(request: Request, combined: Combined) -> Mapping[str, Mapping[st
         found["match"] = {"how": list(request.matches)}
     if combined.disagreements:
         found["disagreement"] = {"on": list(combined.disagreements)}
+    made_up = next((usage for reading in readings for usage in reading.unbelieved), None)
+    if made_up is not None and combined.tokens.is_absent:
+        told = [name for name in ("input", "output", "total") if getattr(made_up, name) is not None]
+        found["unbelieved"] = {
+            "span_id": made_up.span_id.hex(),
+            "attribute": ", ".join(made_up.origins.get(name, name) for name in told),
+            "value": ", ".join(str(getattr(made_up, name)) for name in told),
+            "usage_source": UsageSource.ESTIMATED.value,
+            "why": "made up by the instrumentation: the stream told no usage",
+        }
     return found

@@ -1,12 +1,14 @@
-"""Metrics as a check of calls: a service whose token metrics say more than its calls lacks spans or logs."""
+"""Token metrics as a check of calls: what each stream adds per UTC day, whether it is exported as a sum or by steps."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from ingest.json_text import text_of
 from ingest.provider_bodies import count
+from models.core.metrics import MetricDay, MetricGap
 from models.core.telemetry import Call, Span
 from models.core.vocabulary import Signal
+from models.costs.metric_gaps import gaps_of
 
 _OUTPUT = {
     "gen_ai.client.token.usage": ("gen_ai.token.type", ("output", "completion")),
@@ -18,36 +20,22 @@ _OUTPUT = {
 
 Only output is compared: of input, metrics of one package contain cached tokens and those of another do not.
 """
+_MODELS = ("gen_ai.response.model", "gen_ai.request.model", "model")
 _SHIFTED = "openlit"
-"""OpenLIT up to 1.34 wrote values under each other's names; its metrics prove nothing."""
-TOLERANCE = 0.01
+"""OpenLIT up to 1.34 wrote values under each other's names and invents counts of streams; its metrics prove nothing."""
+_NS_PER_DAY = 86_400_000_000_000
+_FIRST_DAY = datetime(1970, 1, 1, tzinfo=UTC).date()
 
 
-@dataclass(slots=True, frozen=True)
-class MetricGap:
-    """Output tokens that a service's metrics tell and its calls do not."""
+def metric_days(spans: Iterable[Span]) -> list[MetricDay]:
+    """What token metrics add per stream and day.
 
-    service: str | None
-    metric: str
-    scope: str
-    said: int
-    counted: int
-
-    @property
-    def missing(self) -> int:
-        """Tokens that no call accounts for."""
-        return self.said - self.counted
-
-
-def metric_gaps(spans: Iterable[Span], calls: Iterable[Call]) -> list[MetricGap]:
-    """Services whose metrics say more output than their calls, the largest gap first.
-
-    Shapes   records of all signals and the calls derived from them → one gap per service at most.
+    Shapes   records of all signals → one row per stream and UTC day with output, in the order of their keys.
     Units    tokens of output with reasoning.
-    Method   of a cumulative stream the last point, of a delta stream the sum; of several metrics that describe the
-             same requests the largest.
+    Method   a cumulative stream adds what its last point of a day is above the last one before (a restart begins at
+             0); a delta stream adds its points. The same point twice is once, and the order does not matter.
     """
-    streams: dict[tuple[str | None, str, str, bytes], dict[tuple[int, int], int]] = {}
+    streams: dict[bytes, tuple[Span, dict[tuple[int, int], int]]] = {}
     for span in spans:
         told = _OUTPUT.get(span.name) if span.signal is Signal.METRICS else None
         if told is None or span.scope_name.startswith(_SHIFTED):
@@ -56,24 +44,59 @@ def metric_gaps(spans: Iterable[Span], calls: Iterable[Call]) -> list[MetricGap]
         value = count(span.attributes.get("metric.sum", span.attributes.get("metric.value")))
         if value is None or text_of(span.attributes.get(key)) not in parts:
             continue
-        begun = 0 if span.attributes.get("metric.temporality") == "delta" else span.start_ns
-        moment = (span.end_ns, span.start_ns) if begun == 0 else (begun, 0)
-        points = streams.setdefault((_service(span), span.name, span.scope_name, span.trace_id), {})
-        # A cumulative stream restarts with a new beginning; within one beginning it only grows.
+        _, points = streams.setdefault(span.trace_id, (span, {}))
+        moment = (span.start_ns, span.end_ns)
         points[moment] = max(points.get(moment, 0), value)
-    said: dict[tuple[str | None, str, str], int] = {}
-    for (service, name, scope, _), points in streams.items():
-        said[service, name, scope] = said.get((service, name, scope), 0) + sum(points.values())
-    counted: dict[str | None, int] = {}
+    days: list[MetricDay] = []
+    for stream_id, (span, points) in sorted(streams.items()):
+        is_delta = span.attributes.get("metric.temporality") == "delta"
+        added = _steps(points) if is_delta else _growth(points)
+        for day, (tokens, is_whole) in sorted(added.items()):
+            days.append(
+                MetricDay(
+                    stream_id=stream_id,
+                    day=_FIRST_DAY + timedelta(days=day),
+                    service=text_of(span.resource.get("service.name")),
+                    scope=span.scope_name,
+                    metric=span.name,
+                    model=next((text for key in _MODELS if (text := text_of(span.attributes.get(key)))), None),
+                    output_tokens=tokens,
+                    is_whole=is_whole,
+                )
+            )
+    return days
+
+
+def _steps(points: dict[tuple[int, int], int]) -> dict[int, tuple[int, bool]]:
+    added: dict[int, tuple[int, bool]] = {}
+    for (_, end_ns), value in points.items():
+        day = end_ns // _NS_PER_DAY
+        added[day] = (added.get(day, (0, True))[0] + value, True)
+    return added
+
+
+def _growth(points: dict[tuple[int, int], int]) -> dict[int, tuple[int, bool]]:
+    added: dict[int, tuple[int, bool]] = {}
+    beginnings: dict[int, list[tuple[int, int]]] = {}
+    for (begun, end_ns), value in points.items():
+        beginnings.setdefault(begun, []).append((end_ns, value))
+    for begun, seen in beginnings.items():
+        seen.sort()
+        # A stream older than what is kept of it: its first point says how far it had come, not what was added.
+        known = begun // _NS_PER_DAY >= seen[0][0] // _NS_PER_DAY - 1
+        before = 0 if known else seen[0][1]
+        for place, (end_ns, value) in enumerate(seen):
+            day = end_ns // _NS_PER_DAY
+            tokens, is_whole = added.get(day, (0, True))
+            added[day] = (tokens + max(value - before, 0), is_whole and (known or place > 0))
+            before = max(before, value)
+    return added
+
+
+def metric_gaps(spans: Iterable[Span], calls: Iterable[Call]) -> list[MetricGap]:
+    """Services whose metrics say more output than their calls, over everything given."""
+    counted: dict[tuple[str | None, str | None], int] = {}
     for call in calls:
         output = (call.tokens.output or 0) + (call.tokens.reasoning or 0)
-        counted[call.service] = counted.get(call.service, 0) + output
-    largest: dict[str | None, MetricGap] = {}
-    for (service, name, scope), total in sorted(said.items(), key=lambda item: (item[1], item[0][1:])):
-        largest[service] = MetricGap(service, name, scope, total, counted.get(service, 0))
-    gaps = [gap for gap in largest.values() if gap.missing > TOLERANCE * gap.said]
-    return sorted(gaps, key=lambda gap: (-gap.missing, gap.service or ""))
-
-
-def _service(span: Span) -> str | None:
-    return text_of(span.resource.get("service.name"))
+        counted[call.service, call.model] = counted.get((call.service, call.model), 0) + output
+    return gaps_of(metric_days(spans), counted)

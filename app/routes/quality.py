@@ -44,4 +44,5 @@ def quality_json(found: Quality) -> dict[str, Any]:
             {**asdict(row), **{name: plain(getattr(row, name)) for name in ("cost", "cost_low", "cost_high")}}
             for row in found.unmetered
         ],
+        "metrics": [{**asdict(gap), "missing": gap.missing} for gap in found.metrics],
     }

@@ -11,12 +11,14 @@ from app.tasks.loop import until_empty
 from app.tasks.pricing import charge_rows
 from app.worker import celery
 from ingest.calls import derive_calls
+from ingest.metric_check import metric_days
 from ingest.steps import worth_watching
 from models.core.telemetry import Rejection
 from models.store.allocations import allocate_calls
 from models.store.calls import queue_unrated, replace_calls
 from models.store.ledger import supersede_charges
 from models.store.link_groups import claim_dirty_traces, clear_dirty, link_group, remember_large
+from models.store.metric_days import keep_metric_days
 from models.store.telemetry import load_spans, record_rejections
 from models.store.watching import queue_watch
 
@@ -94,6 +96,7 @@ def _derive(connection: Connection, project_id: int, traces: list[bytes]) -> Non
     spans = load_spans(connection, project_id, traces)
     derivation = derive_calls(spans)
     remember_large(connection, project_id, [span.trace_id for span in spans])
+    keep_metric_days(connection, project_id, metric_days(spans))
     replaced = replace_calls(connection, project_id, traces, derivation)
     supersede_charges(connection, project_id, replaced.withdrawn)
     allocate_calls(connection, project_id, replaced.withdrawn)

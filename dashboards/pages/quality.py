@@ -20,6 +20,8 @@ _NAMES = {
     FindingKind.ABSENT: "No usage",
     FindingKind.PARTIAL: "Usage in part",
     FindingKind.ESTIMATED: "Counts known to be wrong",
+    FindingKind.INVENTED: "Counts made up",
+    FindingKind.METRICS: "Metrics say more",
     FindingKind.AMBIGUOUS: "Convention unknown",
     FindingKind.DISAGREEMENT: "Descriptions disagree",
     FindingKind.MATCHED: "Tied without an id",
@@ -32,7 +34,7 @@ _NAMES = {
 }
 MOST_OF_A_KIND = 3
 """Findings of one kind that are shown before the rest is summed in one row; `all=1` in the link shows each."""
-_WORST = (FindingKind.ABSENT, FindingKind.REJECTED, FindingKind.ESTIMATED)
+_WORST = (FindingKind.ABSENT, FindingKind.METRICS, FindingKind.REJECTED, FindingKind.ESTIMATED)
 
 
 def build(view: View) -> Component:

@@ -82,6 +82,8 @@ class Reading:
     """The provider answered with an error, so nothing was processed."""
     is_partial: bool = False
     is_estimated: bool = False
+    unbelieved: Sequence[Usage] = ()
+    """Counts that the package made up: kept beside the call, in no total."""
     rank: int = 0
     """Which description names model, provider and times: the lower the better."""
 

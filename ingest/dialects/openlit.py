@@ -16,7 +16,7 @@ def _convention(context: Context) -> Convention:
 
 
 def _invented(reading: Reading, context: Context) -> Reading:
-    """Drop the counts OpenLIT estimates from text when a stream ends without usage.
+    """Set aside the counts OpenLIT estimates from text when a stream ends without usage.
 
     OpenLIT writes cache keys, even as 0, only where the stream's usage chunk was seen (1.45); 1.34 knows no such
     keys and estimates every stream of OpenAI.
@@ -25,7 +25,7 @@ def _invented(reading: Reading, context: Context) -> Reading:
         return reading
     if any(usage.cache_read is not None for usage in reading.usages):
         return reading
-    return replace(reading, usages=(), is_estimated=True)
+    return replace(reading, usages=(), unbelieved=reading.usages, is_estimated=True)
 
 
 def _langchain_writes(reading: Reading, context: Context) -> Reading:

@@ -6,13 +6,17 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from models.core.metrics import MetricGap
+
 
 class FindingKind(StrEnum):
     """What can be wrong with telemetry or with how it had to be read, the costliest first."""
 
     ABSENT = "usage_absent"
+    METRICS = "metrics_say_more"
     REJECTED = "rejected"
     ESTIMATED = "usage_estimated"
+    INVENTED = "usage_invented"
     PARTIAL = "usage_partial"
     AMBIGUOUS = "convention_ambiguous"
     DISAGREEMENT = "descriptions_disagree"
@@ -101,3 +105,5 @@ class Quality:
     coverage: Sequence[Coverage]
     findings: Sequence[Finding]
     unmetered: Sequence[Unmetered]
+    metrics: Sequence[MetricGap] = ()
+    """Services whose metrics say more than their calls."""

@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from models.core.metrics import MetricGap
 from models.core.quality import Coverage, Example, Finding, FindingKind, Quality
 from models.costs.unmetered import Peers, Untold, estimate
+from models.store.metric_days import answer_metric_gaps
 from models.store.quality_advice import ADVICE, advice_for
 
 MOST_CALLS = 200_000
@@ -24,7 +26,7 @@ _RECENT = f"""
     recent AS (
         SELECT c.trace_id, c.span_id, c.instrumentation, c.usage_source, c.status, c.convention, c.convention_reason,
                c.provenance ? 'disagreement' AS disagrees, c.provenance ? 'match' AS matched,
-               c.model, a.agent, a.team, {_NO_TOKENS} AS untold,
+               c.provenance ? 'unbelieved' AS invented, c.model, a.agent, a.team, {_NO_TOKENS} AS untold,
                coalesce(c.input, 0) + coalesce(c.cache_read, 0) + coalesce(c.cache_write_5m, 0)
                + coalesce(c.cache_write_1h, 0) + coalesce(c.cache_write_unknown, 0) + coalesce(c.tool_use_input, 0)
                + coalesce(c.output, 0) + coalesce(c.reasoning, 0) AS tokens,
@@ -51,6 +53,7 @@ _DOUBTS = (
     _Doubt(FindingKind.ABSENT, "untold"),
     _Doubt(FindingKind.PARTIAL, "usage_source = 'partial'"),
     _Doubt(FindingKind.ESTIMATED, "usage_source = 'estimated'"),
+    _Doubt(FindingKind.INVENTED, "invented"),
     _Doubt(FindingKind.AMBIGUOUS, "convention LIKE 'unknown%' AND NOT untold"),
     _Doubt(FindingKind.DISAGREEMENT, "disagrees"),
     _Doubt(FindingKind.MATCHED, "matched"),
@@ -82,7 +85,9 @@ def answer_quality(connection: Connection, projects: Sequence[int], start: datet
     spans, late = _spans(connection, asked)
     coverage = _coverage(connection, asked, spans)
     calls = sum(row.calls for row in coverage)
+    gaps = answer_metric_gaps(connection, projects, start, end)
     findings = [
+        *(_metric_finding(gap) for gap in gaps),
         *_doubts(connection, asked),
         *_suppressed(connection, asked),
         *_rejected(connection, asked),
@@ -98,6 +103,20 @@ def answer_quality(connection: Connection, projects: Sequence[int], start: datet
         coverage=coverage,
         findings=findings[:MOST_FINDINGS],
         unmetered=_unmetered(connection, asked) if any(row.absent for row in coverage) else (),
+        metrics=gaps,
+    )
+
+
+def _metric_finding(gap: MetricGap) -> Finding:
+    said, advice = ADVICE[FindingKind.METRICS]
+    models = ", ".join(f"{each.model}: {each.said:,} to {each.counted:,}" for each in gap.models[:3])
+    return Finding(
+        kind=FindingKind.METRICS,
+        what=f"{gap.service or 'a service without a name'} · {gap.scope}",
+        count=gap.missing,
+        examples=(),
+        said=f"{said}: {gap.said:,} by {gap.metric}, {gap.counted:,} by calls" + (f" ({models})" if models else ""),
+        advice=advice,
     )
 
 

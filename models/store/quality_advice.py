@@ -15,6 +15,14 @@ ADVICE: dict[FindingKind, tuple[str, str]] = {
         "this instrumentation is known to get these counts wrong",
         "Keep the provider SDK's own spans, or use a release that copies the final usage.",
     ),
+    FindingKind.INVENTED: (
+        "counts that the package made up from text; they stand beside the call and are in no total",
+        "Ask for usage in streams, or instrument the client library with a package that reads it.",
+    ),
+    FindingKind.METRICS: (
+        "metrics tell more output tokens than the calls",
+        "Export the spans or logs of the same requests: metrics make no calls.",
+    ),
     FindingKind.AMBIGUOUS: (
         "nothing says whether the input contains cached tokens; it is read as if it did",
         "Use an instrumentation of docs/instrumentation.md, or send the provider's object as gen_ai.usage.raw.",

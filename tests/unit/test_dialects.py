@@ -116,6 +116,13 @@ def test_counts_that_openlit_invents_for_a_stream_are_not_taken() -> None:
     (call,) = derive_calls([span(1, "openai.chat", "openlit.otel.tracing", {**told, **counts})]).calls
     assert call.usage_source is UsageSource.ABSENT
     assert call.tokens.is_absent
+    # They stay visible beside the call, marked as estimates.
+    aside = call.provenance["unbelieved"]
+    assert (aside["attribute"], aside["value"], aside["usage_source"]) == (
+        "gen_ai.usage.input_tokens, gen_ai.usage.output_tokens",
+        "7, 5",
+        "estimated",
+    )
 
 
 def test_codex_is_read_once_out_of_span_turn_and_log() -> None:
