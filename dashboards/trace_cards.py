@@ -11,6 +11,7 @@ from dashboards import figures, parts
 from dashboards import format as fmt
 from dashboards.identity import places
 from dashboards.trace_picker import DIGITS
+from dashboards.trace_sections import drafts_fact, is_told
 from dashboards.view import View
 from models.core.queries import SpanNode, TraceTree
 from models.core.vocabulary import CACHE_WRITE_BUCKETS, INPUT_BUCKETS
@@ -100,6 +101,10 @@ def summary(view: View, tree: TraceTree, calls: Sequence[SpanNode]) -> Component
         ("Model calls", fmt.count(tree.calls)),
         ("Errors", fmt.count(sum(node.status == "error" for node in tree.spans))),
     ]
+    if calls and not is_told(calls):
+        pairs.append(("Prompt sections", "unknown"))
+    if (drafts := drafts_fact(calls)) is not None:
+        pairs.append(drafts)
     if roles["rollup"]:
         pairs.append(("Roll-ups, not counted", fmt.count(roles["rollup"])))
     if roles["duplicate"]:

@@ -94,7 +94,7 @@ def _call(
         usage_source=source,
         convention=combined.convention,
         convention_reason=combined.reason,
-        details={key: value for key, value in sorted(combined.details.items()) if value} if combined.details else {},
+        details=_details(combined, told),
         agent=owner.agent,
         agent_path=owner.agent_path,
         task=owner.task,
@@ -131,6 +131,7 @@ def _joined(readings: Sequence[Reading]) -> Reading:
         region=next((r.region for r in wire if r.region), None),
         server_address=next((r.server_address for r in wire if r.server_address), None),
         reported_cost=next((r.reported_cost for r in readings if r.reported_cost is not None), None),
+        anatomy=_anatomy(wire),
         agents=next((r.agents for r in readings if r.agents), ()),
     )
 
@@ -149,6 +150,21 @@ def _described_by(readings: Sequence[Reading]) -> tuple[bytes, ...]:
     if len(readings) == 1:
         return (first,)
     return (first, *sorted({reading.span.span_id for reading in readings} - {first}))
+
+
+def _details(combined: Combined, told: Reading) -> dict[str, int]:
+    """Counts priced apart where there are some, and what the request was made of, 0 included."""
+    if not combined.details and not told.anatomy:
+        return {}
+    return {key: value for key, value in sorted(combined.details.items()) if value} | dict(told.anatomy)
+
+
+def _anatomy(wire: Sequence[Reading]) -> dict[str, int]:
+    """Each count from the description closest to the wire that tells it; 0 is a statement."""
+    found: dict[str, int] = {}
+    for reading in reversed(wire):
+        found.update(reading.anatomy)
+    return dict(sorted(found.items()))
 
 
 def _provider(wire: Sequence[Reading]) -> str | None:

@@ -37,6 +37,9 @@ class BodyFacts:
     reported_cost: Decimal | None = None
     is_unfinished: bool = False
     """The body says itself that the answer was cut before its end (a message without a stop reason)."""
+    accepted: int | None = None
+    """Drafted tokens that the model kept, and those it threw away."""
+    rejected: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -102,6 +105,7 @@ def facts_of(body: Any, where: str = "body") -> BodyFacts:
             best = _cohere(part["meta"], where)
         if depth <= 6:
             _collect(part, facts)
+            _collect_drafts(part, facts)
         if part.get("type") == "message" and part.get("role") == "assistant" and "stop_reason" in part:
             unfinished = unfinished or part["stop_reason"] is None
     if best is not None and unfinished and best.output is not None:
@@ -115,6 +119,8 @@ def facts_of(body: Any, where: str = "body") -> BodyFacts:
         region=facts.get("region"),
         reported_cost=facts.get("cost"),
         is_unfinished=unfinished,
+        accepted=facts.get("accepted"),
+        rejected=facts.get("rejected"),
     )
 
 
@@ -149,6 +155,18 @@ def _collect(part: Body, facts: dict[str, Any]) -> None:
         value = part.get(key)
         if isinstance(value, str) and value:
             facts.setdefault("service_tier", value)
+
+
+def _collect_drafts(part: Body, facts: dict[str, Any]) -> None:
+    """OpenAI's predicted outputs (in the details of completion tokens), SGLang's drafts (in `meta_info`)."""
+    accepted, rejected = count(part.get("accepted_prediction_tokens")), count(part.get("rejected_prediction_tokens"))
+    if accepted is None and "spec_draft_token_num" in part:
+        accepted, drafted = count(part.get("spec_accept_token_num")), count(part["spec_draft_token_num"])
+        known = accepted is not None and drafted is not None and drafted >= accepted
+        rejected = drafted - accepted if known and drafted is not None and accepted is not None else None
+    if accepted is not None and rejected is not None:
+        facts.setdefault("accepted", accepted)
+        facts.setdefault("rejected", rejected)
 
 
 def _is_response_id(key: str, value: str, part: Body) -> bool:

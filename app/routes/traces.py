@@ -14,7 +14,7 @@ from models.core.errors import NotFound
 from models.core.queries import TraceTree
 from models.core.time import ns_of_utc
 from models.core.vocabulary import INPUT_BUCKETS
-from models.costs.anatomy import Sent, context_curves, request_sizes
+from models.costs.anatomy import Sent, context_curves, drafts_of, request_sizes, sections_of
 
 router = APIRouter(prefix="/api/v1", tags=["traces"])
 
@@ -38,7 +38,11 @@ def anatomy_json(tree: TraceTree) -> dict[str, Any]:
         if (call := node.call) is not None
     ]
     sizes = request_sizes(requests)
+    calls = [node.call for node in tree.spans if node.call is not None]
+    drafts = drafts_of((call.get("details") or {}) for call in calls)
     return {
+        "prompt_sections": sections_of((_context(call["tokens"]), (call.get("details") or {})) for call in calls),
+        "drafts": None if drafts is None else {**asdict(drafts), "acceptance": float(drafts.acceptance)},
         "context": [
             {
                 "agent_path": path,

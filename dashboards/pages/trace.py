@@ -15,6 +15,7 @@ from dashboards.proof import proof
 from dashboards.reader import current_reader
 from dashboards.trace_cards import by_agent, context, icicle, summary
 from dashboards.trace_picker import DIGITS, PICKER, picker, short
+from dashboards.trace_sections import is_told, sections
 from dashboards.trace_spans import GRID, spans
 from dashboards.view import View
 from models.core.errors import BadInput, NotFound
@@ -47,6 +48,7 @@ def _trace(view: View, trace_id: str) -> Component:
     main = html.Div(
         [
             parts.safely("Context size", view, lambda: context(view, tree, calls)),
+            parts.safely("What the input was made of", view, lambda: sections(view, calls)) if is_told(calls) else None,
             parts.safely("Where the money sits", view, lambda: icicle(view, tree)) if tree.effective_cost else None,
             parts.safely("Spans", view, lambda: spans(view, tree)),
             selection.chosen(PROOF),

@@ -74,6 +74,8 @@ class Reading:
     region: str | None = None
     server_address: str | None = None
     reported_cost: Decimal | None = None
+    anatomy: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Prompt sections, drafted and accepted tokens, by `vocabulary.Anatomy`."""
     agents: Sequence[tuple[str, int | None]] = ()
     """Agents that answered inside this one request, with their output tokens, in their order."""
     is_stream: bool | None = None

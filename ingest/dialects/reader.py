@@ -12,6 +12,7 @@ from ingest.dialects.shape import Shape, shape_of
 from ingest.dialects.vocabulary import DETAILS
 from ingest.json_text import parse, repr_usage, text_of
 from ingest.provider_bodies import BodyFacts, count, facts_of, money, usage_of
+from ingest.request_anatomy import ANATOMY_KEYS, anatomy_of, drafts
 from ingest.shared_agents import ATTRIBUTE as AGENTS
 from ingest.shared_agents import agents_of
 from ingest.usage import Usage
@@ -105,6 +106,7 @@ _REFUSALS = (
 
 
 _NO_FACTS: Mapping[str, Any] = {}
+_NO_ANATOMY: Mapping[str, int] = {}
 
 
 def read(span: Span) -> Reading | None:
@@ -159,6 +161,7 @@ def read(span: Span) -> Reading | None:
         region=facts.get("region") or _first_text(attributes, words.region) or _of_bodies(bodies, "region"),
         server_address=None if dialect.ignores_address else text_of(attributes.get("server.address")),
         reported_cost=cost or next((body.reported_cost for _, body in bodies if body.reported_cost is not None), None),
+        anatomy=_anatomy(attributes, words.anatomy, bodies),
         agents=agents_of(attributes) if words.agents else (),
         is_stream=context.is_stream,
         is_error=facts.get("is_error", span.status == "error" or "error.type" in attributes),
@@ -187,6 +190,17 @@ def with_events(span: Span) -> Attributes:
             if ("usage." in key or key in _RESPONSE_ID_KEYS) and key not in span.attributes:
                 found[key] = value
     return {**found, **span.attributes} if found else span.attributes
+
+
+def _anatomy(
+    attributes: Attributes, told: tuple[str, ...], bodies: Sequence[tuple[str, BodyFacts]]
+) -> Mapping[str, int]:
+    if not told and not bodies:
+        return _NO_ANATOMY
+    found: dict[str, int] = {}
+    for _, body in bodies:
+        found.update(drafts(body.accepted, body.rejected))
+    return found | anatomy_of(attributes) if told else found
 
 
 def _body(value: Any, key: str) -> BodyFacts | None:
@@ -283,6 +297,7 @@ class _FactWords:
     stream: tuple[str, ...]
     status: tuple[str, ...]
     agents: tuple[str, ...]
+    anatomy: tuple[str, ...]
 
 
 def _fact_words(names: Collection[str]) -> _FactWords:
@@ -300,6 +315,7 @@ def _fact_words(names: Collection[str]) -> _FactWords:
         stream=present(_STREAM_KEYS),
         status=present(_STATUS_KEYS),
         agents=present((AGENTS,)),
+        anatomy=present(ANATOMY_KEYS),
     )
 
 

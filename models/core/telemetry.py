@@ -108,7 +108,7 @@ class Call:
     """How input counts were read: `inclusive`, `exclusive`, … of cached tokens."""
     convention_reason: str = ""
     details: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Counts priced apart, by `vocabulary.Detail`."""
+    """Counts priced apart, by `vocabulary.Detail`, and what the request was made of, by `vocabulary.Anatomy`."""
     agent: str | None = None
     agent_path: str | None = None
     task: str | None = None

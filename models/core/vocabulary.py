@@ -42,6 +42,18 @@ class Detail(StrEnum):
     CODE_EXECUTION_REQUESTS = "code_execution_requests"
 
 
+class Anatomy(StrEnum):
+    """Counts of what a request was made of: parts of its input, and of its output. They have no price of their own."""
+
+    PROMPT_SYSTEM = "prompt_system"
+    PROMPT_TOOLS = "prompt_tools"
+    PROMPT_HISTORY = "prompt_history"
+    DRAFTED = "drafted"
+    """Tokens that a draft proposed: speculative decoding, or a predicted output."""
+    ACCEPTED = "accepted"
+    """Drafted tokens that the model kept."""
+
+
 class Signal(StrEnum):
     """The OTLP signal a record came in."""
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 from models.core.telemetry import Call, TokenCounts
-from models.core.vocabulary import INPUT_BUCKETS
+from models.core.vocabulary import INPUT_BUCKETS, Anatomy
 
 LONG_CONTEXT = 128_000
 """Tokens of input over which requests are counted as long."""
@@ -111,3 +111,52 @@ def input_by_section(whole: int | None, sections: Mapping[str, int | None]) -> d
         return {**told, UNKNOWN: None}
     rest = whole - sum(told.values())
     return {**told, UNKNOWN: rest} if rest >= 0 else {UNKNOWN: whole}
+
+
+SECTIONS: Mapping[str, str] = {
+    Anatomy.PROMPT_SYSTEM: "system",
+    Anatomy.PROMPT_TOOLS: "tools",
+    Anatomy.PROMPT_HISTORY: "history",
+}
+"""Detail of a call → the section of its prompt."""
+
+
+def sections_of(requests: Iterable[tuple[int | None, Mapping[str, int]]]) -> dict[str, int]:
+    """The input of requests by prompt section, what nobody tells as `unknown`.
+
+    Shapes   (input, details) of n calls → section → tokens; empty where no request tells its input. The sections and
+             `unknown` sum to the input of the requests that tell it.
+    """
+    sums: dict[str, int] = {}
+    for whole, details in requests:
+        if whole is None:
+            continue
+        told = {name: details.get(detail) for detail, name in SECTIONS.items()}
+        for name, tokens in input_by_section(whole, told).items():
+            sums[name] = sums.get(name, 0) + (tokens or 0)
+    return {name: sums[name] for name in (*SECTIONS.values(), UNKNOWN) if name in sums}
+
+
+@dataclass(slots=True, frozen=True)
+class Drafts:
+    """Speculative decoding as requests tell it: tokens drafted and accepted."""
+
+    requests: int
+    drafted: int
+    accepted: int
+
+    @property
+    def acceptance(self) -> Decimal:
+        """Accepted tokens per drafted one."""
+        return Decimal(self.accepted) / Decimal(self.drafted)
+
+
+def drafts_of(details: Iterable[Mapping[str, int]]) -> Drafts | None:
+    """The drafts of requests added up; None where no request tells both counts, or nothing was drafted."""
+    told = [
+        (each[Anatomy.DRAFTED], each[Anatomy.ACCEPTED])
+        for each in details
+        if Anatomy.DRAFTED in each and Anatomy.ACCEPTED in each
+    ]
+    drafted = sum(pair[0] for pair in told)
+    return Drafts(len(told), drafted, sum(pair[1] for pair in told)) if drafted else None

@@ -52,3 +52,22 @@ def tokens_per_step(drafted: int, acceptance: float) -> float:
     if acceptance == 1:
         return drafted + 1.0
     return (1 - acceptance ** (drafted + 1)) / (1 - acceptance)
+
+
+def chance_of(drafted: int, accepted_share: float) -> float:
+    """The chance with which each draft is accepted, out of what requests tell: accepted ÷ drafted tokens.
+
+    A run of accepted drafts ends at the first one refused, so the share lies below the chance. This is the
+    `acceptance` that `Speculation.relative_cost` takes.
+    Raises   BadInput for a share outside 0…1 or fewer than 1 draft.
+    Source   (tokens_per_step − 1) ÷ drafted rises with the chance; bisection finds it.
+    """
+    if not 0 <= accepted_share <= 1 or drafted < 1:
+        raise BadInput(f"accepted share {accepted_share} of {drafted} drafts: give 0 to 1, and 1 or more.")
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (
+            (low, middle) if (tokens_per_step(drafted, middle) - 1) / drafted > accepted_share else (middle, high)
+        )
+    return (low + high) / 2

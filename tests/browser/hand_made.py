@@ -158,6 +158,8 @@ def _made(
             bucket: {"span_id": span_id, "attribute": f"gen_ai.usage.{bucket}_tokens", "value": count}
             for bucket, count in tokens.items()
         },
+        "details": {"prompt_system": tokens.get("cache_read", 0) // 4, "prompt_tools": tokens.get("cache_read", 0) // 8}
+        | {"drafted": 100, "accepted": 60},
         "charge": {
             "price_status": "priced" if cost is not None else "unpriced",
             "unpriced_reason": None if cost is not None else f"no rate for {model}",

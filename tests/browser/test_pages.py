@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from dashboards import format as fmt
 from dashboards.period import parse_period
+from models.core.vocabulary import INPUT_BUCKETS
 
 from .conftest import AXE, PERIOD, Surf
 from .hand_made import Made, summed
@@ -188,6 +189,21 @@ def test_a_trace_is_picked_and_a_call_proves_its_price(surf: Surf, made: list[Ma
     expect(proof.locator("tr.total")).to_contain_text(fmt.money(call.cost, 6))
     shown = proof.locator("tbody tr:not(.total) td:last-child").all_inner_texts()
     assert sum(Decimal(text.replace("$", "").replace(",", "")) for text in shown) == call.cost
+
+
+def test_a_trace_shows_its_input_by_prompt_section_and_its_drafts(surf: Surf, made: list[Made]) -> None:
+    page = surf.open(f"/trace?{PERIOD}&trace={trace_of(made)}")
+    calls = [one.call for one in made if one.call["trace_id"] == trace_of(made)]
+    table = page.locator("table[aria-label='Input by prompt section']")
+    expect(table.locator("th")).to_have_text(["Agent", "System prompt", "Tool definitions", "Unknown", "Input"])
+    cells = [cell.get_attribute("title") for cell in table.locator("tbody td:not(:first-child)").all()]
+    counts = [int((text or "").replace(",", "")) for text in cells]
+    system = sum(call["details"]["prompt_system"] for call in calls)
+    assert sum(counts[0::4]) == system > 0
+    entered = sum(call["tokens"].get(bucket.value) or 0 for call in calls for bucket in INPUT_BUCKETS)
+    assert sum(counts[3::4]) == sum(counts) - sum(counts[3::4]) == entered
+    drafted = fmt.tokens(100 * len(calls))
+    expect(page.locator("dl.facts").last).to_contain_text(f"60.0\u00a0% of {drafted} tokens")
 
 
 def test_an_address_that_says_nothing_is_explained(surf: Surf) -> None:

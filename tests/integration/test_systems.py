@@ -84,7 +84,7 @@ def test_minimax_cost_per_task_counts_the_failed_tasks_of_both_models(database: 
     assert (whole.tasks, whole.accepted, whole.failed) == (20, 17, 3)
 
 
-def test_loops_and_their_waste_share_of_what_was_spent(database: Engine, project: int) -> None:
+def test_a_glorified_while_loop_and_its_waste_share_of_what_was_spent(database: Engine, project: int) -> None:
     calls = [
         make_call(1, n, AT + timedelta(seconds=3 * n), TokenCounts(input=10_000, output=0), agent="fixer")
         for n in range(1, 31)

@@ -1,17 +1,22 @@
 """Agents and their shapes: sessions, request sizes, scaffolds, orchestrators and shared requests, one test each."""
 
+import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.calls import derive_calls
+from ingest.transcripts import claude_code
 from models.core.errors import JevonsError
 from models.core.money import exact_cost
 from models.core.telemetry import Call, TokenCounts
-from models.costs.anatomy import context_curves, input_by_section, request_sizes, sent_of
+from models.costs.anatomy import context_curves, context_of, input_by_section, request_sizes, sent_of
 from models.costs.sharing import SharingRule, share_request
 from tests.golden.test_corpus import CASES, counted, derived
 from tests.ledger_builders import make_call
@@ -26,21 +31,59 @@ def sent(number: int, tokens: int, path: str | None, **more: int) -> Call:
     return replace(call, agent_path=path, agent=path.rsplit("/", 1)[-1] if path else None)
 
 
-def test_a_claude_code_session_of_33_minutes_is_58_and_225_requests_with_its_curve_and_one_compaction() -> None:
-    # 15k growing to 156k by turn 45, one compaction to 40k, then on.
-    sizes = [15_000 + 3_204 * turn for turn in range(45)] + [40_000 + 2_000 * turn for turn in range(13)]
-    main = [sent(5 * turn, size, "claude-code", cache_read=size - 1_000) for turn, size in enumerate(sizes)]
-    below = [sent(1_000 + n, 8_000, f"claude-code/explore-{n % 5}") for n in range(225)]
-    curves = context_curves(sent_of(call) for call in [*reversed(below), *main])
+def claude_code_files(folder: Path, main: list[int], below: list[int]) -> None:
+    """A session's file and those of its five sub-agents: context sizes of their turns, 100 tokens of answer each."""
+    begin = datetime(2026, 11, 3, 10, tzinfo=UTC)
+
+    def answer(number: int, size: int, seconds: float, agent: str | None) -> str:
+        usage = {"input_tokens": 1_000, "cache_read_input_tokens": size - 1_000, "output_tokens": 100}
+        line = {
+            "type": "assistant",
+            "uuid": f"u-{agent}-{number}",
+            "sessionId": "s-1",
+            "timestamp": f"{begin + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S.%fZ}",
+            "requestId": f"req_{agent}_{number:020d}",
+            "isSidechain": agent is not None,
+            **({"agentId": agent} if agent else {}),
+            "message": {"id": f"msg_{agent}_{number:020d}", "model": "claude-opus-4-6", "usage": usage},
+        }
+        return json.dumps(line) + "\n"
+
+    # 33 minutes from the first answer to the last one.
+    step = 33 * 60 / (len(main) - 1)
+    (folder / "s-1.jsonl").write_text("".join(answer(n, size, step * n, None) for n, size in enumerate(main)))
+    (folder / "s-1" / "subagents").mkdir(parents=True)
+    for agent in range(5):
+        turns = [answer(n, size, 8.0 * n, f"a{agent}") for n, size in enumerate(below) if n % 5 == agent]
+        (folder / "s-1" / "subagents" / f"agent-a{agent}.jsonl").write_text("".join(turns))
+
+
+def test_claude_code_session_of_33_minutes_is_58_and_225_requests_with_its_curve_and_one_compaction(
+    tmp_path: Path,
+) -> None:
+    # 3.5 million tokens: 15k growing to 156k by turn 45, one compaction to 40k, then on; the rest is sub-agents'.
+    sizes = [15_000 + 141_000 * turn**3 // 44**3 for turn in range(45)] + [40_000 + 2_000 * turn for turn in range(13)]
+    rest = 3_500_000 - sum(sizes) - 283 * 100
+    below = [rest // 225 + (turn < rest % 225) for turn in range(225)]
+    claude_code_files(tmp_path, sizes, below)
+    imported = claude_code.read_sessions([tmp_path])
+    calls = derive_calls(imported.spans).calls
+    by_path = Counter(call.agent_path for call in calls)
+    assert (len(calls), by_path["claude-code"], by_path["claude-code/subagent"]) == (283, 58, 225)
+    assert sum(call.tokens.known_total for call in calls) == 3_500_000
+    ends = [call.end_ns for call in calls]
+    assert max(ends) - min(ends) == 33 * 60 * 10**9
+    curves = context_curves(sent_of(call) for call in calls)
     turns = curves["claude-code"]
-    assert (len(turns), sum(len(curve) for curve in curves.values())) == (58, 283)
-    assert ([turn.tokens for turn in turns][:2], max(turn.tokens for turn in turns)) == ([15_000, 18_204], 155_976)
+    assert [turn.tokens for turn in turns] == sizes
+    assert (turns[0].tokens, max(turn.tokens for turn in turns)) == (15_000, 156_000)
     assert [place for place, turn in enumerate(turns) if turn.is_compacted] == [45]
+    # Σ agents = Σ leaves.
     agents = {path: sum(turn.tokens for turn in curve) for path, curve in curves.items()}
-    assert sum(agents.values()) == sum(sizes) + 225 * 8_000
+    assert sum(agents.values()) == sum(context_of(call.tokens) or 0 for call in calls) == 3_500_000 - 28_300
 
 
-def test_request_sizes_have_a_median_of_96k_and_half_over_128k() -> None:
+def test_semianalysis_request_sizes_have_a_median_of_96k_and_half_over_128k() -> None:
     calls = [sent(n, size, None) for n, size in enumerate([4_000, 60_000, 96_000, 128_001, 190_000, 1_000_000])]
     sizes = request_sizes(sent_of(call) for call in [*calls, make_call(9, 9, AT, TokenCounts())])
     assert (sizes.requests, sizes.median, sizes.largest) == (6, 96_000, 1_000_000)
@@ -61,7 +104,7 @@ def test_the_scaffold_is_known_by_section_and_unknown_otherwise() -> None:
     assert input_by_section(10, {"system": 8, "tools": 8}) == {"unknown": 10}
 
 
-def test_an_orchestrator_and_four_sub_agents_are_costed_by_bucket_and_not_at_one_blended_rate() -> None:
+def test_870_m_tokens_a_day_of_an_orchestrator_and_four_sub_agents_are_costed_by_bucket() -> None:
     price = {"input": Decimal(3), "cache_read": Decimal("0.3"), "output": Decimal(15)}
     used = {"orchestrator": (2, 170, 2), "a": (5, 160, 2), "b": (5, 165, 2), "c": (5, 166, 2), "d": (5, 172, 2)}
     tokens = {bucket: sum(row[place] for row in used.values()) for place, bucket in enumerate(price)}

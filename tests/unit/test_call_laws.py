@@ -132,9 +132,9 @@ def sums(derivation: Derivation) -> dict[str, int]:
     return found
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(link_group(), st.randoms(use_true_random=False))
-def test_order_and_repeats_do_not_matter_and_every_request_counts_once(
+def test_order_splits_and_repeats_do_not_matter_and_every_request_counts_once(
     group: tuple[list[Span], int], chance: Any
 ) -> None:
     spans, requests = group
@@ -143,6 +143,12 @@ def test_order_and_repeats_do_not_matter_and_every_request_counts_once(
     chance.shuffle(shuffled)
     repeated = shuffled + [chance.choice(spans) for _ in range(3)]
     assert derive_calls(repeated) == derived
+    # Split into requests that arrive in any order, some of them twice: the same.
+    cuts = sorted(chance.randint(0, len(shuffled)) for _ in range(3))
+    requests_sent = [shuffled[a:b] for a, b in zip([0, *cuts], [*cuts, len(shuffled)], strict=True)]
+    requests_sent.append(chance.choice(requests_sent))
+    chance.shuffle(requests_sent)
+    assert derive_calls([member for request in requests_sent for member in request]) == derived
     assert len(derived.calls) == requests
     expected = [usage(request) for request in range(requests)]
     assert sums(derived)["cache_read"] == sum(told["gen_ai.usage.cache_read.input_tokens"] for told in expected)
@@ -150,7 +156,7 @@ def test_order_and_repeats_do_not_matter_and_every_request_counts_once(
     assert {call.agent for call in derived.calls} == {"planner"}
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(link_group(), min_size=1, max_size=4), st.integers(0, 3))
 def test_groups_apart_give_what_they_give_together(groups: list[tuple[list[Span], int]], extra: int) -> None:
     spans: list[Span] = []
