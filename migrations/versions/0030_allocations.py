@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0030_allocations"
-down_revision = "0006_who_pays"
+down_revision = "0008_large_traces"
 branch_labels = None
 depends_on = None
 
