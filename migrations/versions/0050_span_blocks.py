@@ -14,7 +14,7 @@ from alembic import op
 import models.store
 
 revision = "0050_span_blocks"
-down_revision = "0008_large_traces"
+down_revision = "0031_metric_days"
 branch_labels = None
 depends_on = None
 
