@@ -38,6 +38,9 @@ def ids_of(reading: Reading) -> tuple[str, ...]:
             found.append(f"{COUNTS}{where}:{usage.input}:{usage.output}")
     elif reading.role is Role.CALL and (not reading.response_ids or reading.span.parent_span_id is None):
         found.extend(_by_counts(reading, where))
+    if reading.asked:
+        opened = reading.span.end_ns if reading.opened_ns is None else reading.opened_ns
+        found.extend(f"{COUNTS}{where}:asked:{reading.asked}:{minute}" for minute in _minutes(opened))
     return tuple(dict.fromkeys(found))
 
 
@@ -53,13 +56,17 @@ def _by_counts(reading: Reading, where: str) -> Iterator[str]:
     Two overlapping minutes are named, so that ends up to half a minute apart always share one. Only records
     without an id, and roots (an unlinked description is one), take part: other traces need no such tie.
     """
-    minutes = (reading.span.end_ns // MINUTE_NS, (reading.span.end_ns + MINUTE_NS // 2) // MINUTE_NS)
+    floor, rounded = _minutes(reading.span.end_ns)
     for usage in reading.usages:
         output = usage.whole_output
         for name, value in (("whole", usage.whole_input), ("uncached", usage.uncached)):
             if value and output is not None:
-                yield f"{COUNTS}{where}:{name}:{value}:{output}:floor:{minutes[0]}"
-                yield f"{COUNTS}{where}:{name}:{value}:{output}:round:{minutes[1]}"
+                yield f"{COUNTS}{where}:{name}:{value}:{output}:{floor}"
+                yield f"{COUNTS}{where}:{name}:{value}:{output}:{rounded}"
+
+
+def _minutes(time_ns: int) -> tuple[str, str]:
+    return f"floor:{time_ns // MINUTE_NS}", f"round:{(time_ns + MINUTE_NS // 2) // MINUTE_NS}"
 
 
 def is_worldwide(link_id: str) -> bool:

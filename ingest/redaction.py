@@ -340,7 +340,8 @@ def _is_kept_text(value: str, word: str, max_spaces: int = MAX_SPACES_OF_NAME) -
 
 
 def _reduced_text(value: str, is_attribution: bool, key: str) -> str | None:
-    if not is_attribution and not _COUNTS.search(value):
+    # Langfuse's usage_details may hold nothing but `{"input": 1237, "output": 613}`: the key alone says what it is.
+    if not is_attribution and not _COUNTS.search(value) and not _USAGE.search(key):
         return None
     document = json_text.parse(value)
     if document is None:

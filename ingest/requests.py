@@ -59,6 +59,7 @@ class Requests:
         self._by_ids()
         self._by_nesting()
         self._by_log_parent()
+        self._by_stream_end()
         self._by_counts()
         groups: dict[int, list[int]] = {}
         for index in range(len(self._calls)):
@@ -139,9 +140,12 @@ class Requests:
         return max(first.start_ns - second.end_ns, second.start_ns - first.end_ns, 0)
 
     def _clash(self, one: int, other: int) -> bool:
-        """Whether two records that share a weak id contradict each other in their counts."""
+        """Whether two records that share a weak id contradict each other in their input.
+
+        Their outputs may differ: OpenLLMetry counts the first chunk of a stream a second time.
+        """
         first, second = self._calls[one], self._calls[other]
-        return first.has_usage and second.has_usage and not same_usage(first, second)
+        return first.has_usage and second.has_usage and not same_input(first, second)
 
     def _above(self, index: int) -> int | None:
         """The nearest model operation that contains this one."""
@@ -214,6 +218,28 @@ class Requests:
             above = self._at.get((span.trace_id, span.parent_span_id))
             if above is not None and not self._clash(above, index):
                 self._join(above, index)
+
+    def _by_stream_end(self) -> None:
+        """A record of a stream's end, and the request span that ended when the same question's stream was opened."""
+        asked: dict[tuple[str, str, str], list[int]] = {}
+        for index, reading in enumerate(self._calls):
+            if reading.asked:
+                shelf = (resource_key(reading.span.resource), reading.span.scope_name, reading.asked)
+                asked.setdefault(shelf, []).append(index)
+        for members in asked.values():
+            ends = [(index, opened) for index in members if (opened := self._calls[index].opened_ns) is not None]
+            requests = [index for index in members if self._calls[index].opened_ns is None]
+            pairs = sorted(
+                (gap, end, request)
+                for end, opened in ends
+                for request in requests
+                if (gap := abs(opened - self._calls[request].span.end_ns)) <= SLACK_NS
+            )
+            taken: set[int] = set()
+            for _, end, request in pairs:
+                if end not in taken and request not in taken:
+                    taken.update((end, request))
+                    self._join(end, request)
 
     def _by_counts(self) -> None:
         """The match without ids, recorded as such."""
@@ -290,13 +316,18 @@ def same_usage(one: Reading, other: Reading) -> bool:
     return any(_equal(a, b) for a in one.usages for b in other.usages)
 
 
+def same_input(one: Reading, other: Reading) -> bool:
+    """Whether two readings count the same input, where both tell the same part of it."""
+    return any(_equal_input(a, b) for a in one.usages for b in other.usages)
+
+
+def _equal_input(one: Usage, other: Usage) -> bool:
+    sides = ((one.whole_input, other.whole_input), (one.uncached, other.uncached))
+    return any(a is not None and a == b for a, b in sides)
+
+
 def _equal(one: Usage, other: Usage) -> bool:
-    sides = [
-        (one.whole_input, other.whole_input),
-        (one.uncached, other.uncached),
-    ]
-    known = [(a, b) for a, b in sides if a is not None and b is not None]
-    if not known or not any(a == b for a, b in known):
+    if not _equal_input(one, other):
         return False
     a, b = one.whole_output, other.whole_output
     if a is None or b is None or a == b or TRUST_FAULTY in (one.trust, other.trust):

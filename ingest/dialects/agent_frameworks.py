@@ -1,14 +1,28 @@
 """Agent frameworks that emit OpenTelemetry's GenAI spans themselves: ADK, Agent Framework, Semantic Kernel, AutoGen."""
 
-from ingest.dialects.base import Attributes, Dialect, Role, always
+from ingest.dialects.base import Attributes, Context, Convention, Dialect, Role, always
 from ingest.dialects.vocabulary import GENAI, joined
 from ingest.usage import INCLUSIVE
 from models.core.telemetry import Span
+
+_ADK_THOUGHTS = "gen_ai.usage.experimental.reasoning_tokens"
 
 
 def _adk_role(span: Span, attributes: Attributes) -> Role | None:
     # ADK 1.x named its model span call_llm and wrote no operation.
     return Role.CALL if span.name == "call_llm" else None
+
+
+def _adk(context: Context) -> Convention:
+    # 1.5 even wrote the total as output; the raw answer beside it is believed before these counts.
+    beside = _ADK_THOUGHTS in context.attributes and "gen_ai.usage.reasoning.output_tokens" not in context.attributes
+    return Convention(
+        INCLUSIVE,
+        "ADK up to 2.0 copies candidatesTokenCount, beside which thoughts lie"
+        if beside
+        else "ADK copies promptTokenCount and adds thoughts to the output",
+        reasoning_inside=not beside,
+    )
 
 
 def _kernel_role(span: Span, attributes: Attributes) -> Role | None:
@@ -20,8 +34,9 @@ DIALECTS = (
     Dialect(
         name="google-adk",
         scopes=("gcp.vertex.agent",),
-        vocabulary=joined(GENAI, {"reasoning": ("gen_ai.usage.experimental.reasoning_tokens",)}),
-        convention=always(INCLUSIVE, "ADK copies promptTokenCount and adds thoughts to the output"),
+        vocabulary=joined(GENAI, {"reasoning": (_ADK_THOUGHTS,)}),
+        convention=_adk,
+        bodies=("gcp.vertex.agent.llm_response",),
         role=_adk_role,
         rank=1,
     ),

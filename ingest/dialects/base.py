@@ -88,6 +88,10 @@ class Reading:
     """Counts that the package made up: kept beside the call, in no total."""
     rank: int = 0
     """Which description names model, provider and times: the lower the better."""
+    asked: str = ""
+    """Model and hash of the question, where the end of a stream is a record apart from that of its request."""
+    opened_ns: int | None = None
+    """When the request had been answered with a stream whose end this record tells."""
 
     @property
     def has_usage(self) -> bool:

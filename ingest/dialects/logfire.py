@@ -1,6 +1,9 @@
 """Logfire's integrations: flat counts are inclusive; gen_ai.usage.raw or `usage` hold the provider's own object."""
 
-from ingest.dialects.base import Attributes, Dialect, Role, always
+from dataclasses import replace
+from hashlib import blake2b
+
+from ingest.dialects.base import Attributes, Context, Dialect, Reading, Role, always
 from ingest.dialects.vocabulary import GENAI
 from ingest.usage import INCLUSIVE
 from models.core.telemetry import Span
@@ -14,9 +17,23 @@ def _agents_role(span: Span, attributes: Attributes) -> Role | None:
     return Role.ROLLUP
 
 
-def _provider_role(span: Span, attributes: Attributes) -> Role | None:
-    # A streamed answer is a log span of its own ("streaming response from … took …") that repeats the request.
-    return None
+def _streamed(reading: Reading, context: Context) -> Reading:
+    """Tell the two records of a stream: the request, ended when it was opened, and the log span at its end.
+
+    The log span ("streaming response from … took …") repeats the question, has the counts, and stands in another
+    trace where the application has no span of its own; its time less its duration is when the request ended.
+    """
+    if reading.role is not Role.CALL:
+        return reading
+    attributes = context.attributes
+    question = attributes.get("jevons.input_hash")
+    if question is None and "gen_ai.input.messages" in attributes:
+        question = blake2b(str(attributes["gen_ai.input.messages"]).encode(), digest_size=16).hexdigest()
+    asked = f"{reading.request_model}:{question}"
+    took = attributes.get("duration")
+    if attributes.get("logfire.span_type") != "log" or not isinstance(took, int | float):
+        return reading if reading.has_usage else replace(reading, asked=asked)
+    return replace(reading, asked=asked, opened_ns=reading.span.end_ns - int(took * 1_000_000_000), is_stream=True)
 
 
 DIALECTS = (
@@ -35,7 +52,7 @@ DIALECTS = (
         vocabulary=GENAI,
         convention=always(INCLUSIVE, "Logfire sums the provider's input with its cached tokens"),
         bodies=_BODIES,
-        role=_provider_role,
+        adjust=_streamed,
         rank=2,
     ),
 )

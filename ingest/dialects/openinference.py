@@ -5,7 +5,8 @@ from dataclasses import replace
 from ingest.dialects.base import Attributes, Context, Convention, Dialect, Reading, Role, always, version_of
 from ingest.dialects.crewai import openinference_crew
 from ingest.dialects.vocabulary import GENAI, OPENINFERENCE, joined
-from ingest.usage import EXCLUSIVE, INCLUSIVE, UNKNOWN
+from ingest.provider_bodies import count
+from ingest.usage import EXCLUSIVE, INCLUSIVE
 from models.core.telemetry import Span
 
 _BODIES = ("output.value", "metadata")
@@ -14,7 +15,9 @@ _WORDS = joined(OPENINFERENCE, GENAI)
 
 def _anthropic(context: Context) -> Convention:
     told = any("prompt_details.cache" in key for key in context.attributes)
-    if version_of(context.span) and version_of(context.span) < (1,) and context.is_stream and not told:
+    # `messages.stream()` tells only by the span's name that it is one.
+    streams = context.is_stream or context.span.name == "MessagesStream"
+    if version_of(context.span) and version_of(context.span) < (1,) and streams and not told:
         return Convention(EXCLUSIVE, "OpenInference-anthropic 0.1 streams: input_tokens without cached tokens")
     return Convention(INCLUSIVE, "OpenInference-anthropic adds cache reads and writes to the prompt")
 
@@ -30,11 +33,14 @@ def _anthropic_abort(reading: Reading, context: Context) -> Reading:
 
 def _langchain(context: Context) -> Convention:
     version = version_of(context.span)
-    if context.provider not in ("anthropic", "aws.bedrock") or not version or version >= (0, 1, 80):
+    if context.provider not in ("anthropic", "aws.bedrock") or not version or version >= (0, 1, 55):
         return Convention(INCLUSIVE, "OpenInference-langchain takes LangChain's sum of all input")
-    if version <= (0, 1, 50):
-        return Convention(EXCLUSIVE, "OpenInference-langchain up to 0.1.50 takes Anthropic's own input_tokens")
-    return Convention(UNKNOWN, "OpenInference-langchain changed its convention between 0.1.50 and 0.1.80")
+    get = context.attributes.get
+    told, prompt, answer = (count(get(f"llm.token_count.{side}")) for side in ("total", "prompt", "completion"))
+    if told is not None and prompt is not None and told == prompt + (answer or 0):
+        # Only LangChain's own usage_metadata, which a stream leaves, has a total.
+        return Convention(INCLUSIVE, "OpenInference-langchain takes LangChain's sum of all input from a stream")
+    return Convention(EXCLUSIVE, "OpenInference-langchain up to 0.1.54 takes Anthropic's own input_tokens")
 
 
 def _agno(context: Context) -> Convention:

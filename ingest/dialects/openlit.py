@@ -4,15 +4,24 @@ from dataclasses import replace
 
 from ingest.dialects.base import Context, Convention, Dialect, Reading
 from ingest.dialects.vocabulary import GENAI
+from ingest.provider_bodies import count
 from ingest.usage import EXCLUSIVE, INCLUSIVE
 
 _EXCLUSIVE_HOSTS = ("anthropic", "aws.bedrock")
 
 
 def _convention(context: Context) -> Convention:
+    if "langchain" in context.span.scope_name and (context.is_stream or _has_cached(context)):
+        return Convention(INCLUSIVE, "OpenLIT takes LangChain's usage_metadata of a stream, the sum of all input")
     if context.provider in _EXCLUSIVE_HOSTS or "anthropic" in context.span.scope_name:
         return Convention(EXCLUSIVE, "OpenLIT copies input_tokens, beside which cached tokens lie")
     return Convention(INCLUSIVE, "OpenLIT copies prompt_tokens, of which cached tokens are part")
+
+
+def _has_cached(context: Context) -> bool:
+    """Whether cached tokens are told: OpenLIT's LangChain handler knows them from usage_metadata alone."""
+    names = (*GENAI["cache_read"], *GENAI["cache_write"])
+    return any(count(context.attributes.get(name)) for name in names)
 
 
 def _invented(reading: Reading, context: Context) -> Reading:
