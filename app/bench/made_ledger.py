@@ -1,80 +1,76 @@
-"""A month of made-up sums in a running instance, so that questions meet a ledger of the size they are measured at.
+"""A ledger of many calls, made by INSERT … SELECT from a few hundred calls that were priced as any other.
 
-Five calls per cell, four cells per unit of work, two units per task, 120 attributions, 720 hours of October 2026: what
-rating would have left behind of that many calls, made by INSERT … SELECT because a benchmark has minutes, not days.
+A month of agents at work: 20 teams of 12 attributions, tasks of ten calls over some minutes, five tasks to a session,
+20,000 users, tags of 40 features and 200 tenants. The charges are copies of real ones with another time, trace and
+unit of work; the sums are made from the charges by the product itself.
 """
 
 import time
+from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from app.bench.client import BenchFailed
+from app.tasks.pricing import charges_of
+from models.core.telemetry import Call, TokenCounts
+from models.core.time import ns_of_utc
+from models.core.vocabulary import CallStatus, UsageSource
+from models.store.backlog import backlog
+from models.store.bulk import copy_frame
+from models.store.call_frame import call_frame
+from models.store.calls import ensure_months
 from models.store.engine import make_engine
+from models.store.interning import Interner
+from models.store.projects import list_projects
+from models.store.rollups import rebuild_hours
 
-CALLS_PER_UNIT = 20
-START, END = "2026-10-01T00:00:00Z", "2026-10-31T00:00:00Z"
-COUNT_SECONDS = 300.0
-ATTRIBUTIONS = """
-INSERT INTO attributions (project_id, attribution_id, team, environment, service, agent, agent_path, provider, model,
-                          operation)
-SELECT 1, n, 'team ' || n / 12, 'production', 'service ' || n / 12, 'agent ' || n / 3, 'agent ' || n / 3,
-       'anthropic', 'model ' || n % 3, 'chat' FROM generate_series(0, 119) n ON CONFLICT DO NOTHING
-"""
-UNITS = """
-INSERT INTO work_units (project_id, unit_id, task, session, user_id, tags)
-SELECT 1, n, 'task ' || n / 2, 'session ' || n, 'user ' || n % 5000, jsonb_build_object('feature', 'feature ' || n % 40)
-FROM generate_series(1, CAST(:units AS bigint)) n ON CONFLICT DO NOTHING
-"""
-SUMS = (
-    "charges, priced_charges, listed_charges, calls, errors, unpriced_calls, unpriced_tokens, input, cache_read, "
-    "cache_write_5m, cache_write_1h, cache_write_unknown, tool_use_input, output, reasoning, list_cost, billed_cost, "
-    "effective_cost, cache_savings"
+START, END = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
+CALLS_PER_TASK = 10
+TEAMS, AGENTS, SIZES = 20, 3, 2
+MODELS = (
+    ("anthropic", "claude-sonnet-4-5"),
+    ("anthropic", "claude-haiku-4-5"),
+    ("openai", "gpt-4.1"),
+    ("openai", "gpt-4.1-mini"),
 )
-UNIT_CELLS = f"""
-INSERT INTO rollup_units (project_id, grain, period_start, attribution_id, unit_id, task_id, {SUMS})
-SELECT 1, 'hour', CAST(:start AS timestamptz) + interval '1 hour' * ((n * 7919) % 720),
-       (n % 10) * 12 + a * 3 + (n / 10 + a) % 3, n, hashtextextended('task ' || n / 2, 0),
-       5, 5, 5, 5, 0, 0, 0, 4000 + n % 100, 40000, 500, 0, 0, 0, 900, 0,
-       0.031 + n * 0.000000001, 0.031 + n * 0.000000001, 0.031 + n * 0.000000001, 0.09
-FROM generate_series(1, CAST(:units AS bigint)) n, generate_series(0, 3) a
-"""
-_ADDED = ", ".join(f"sum({name})" for name in SUMS.split(", "))
-CALL_CELLS = f"""
-INSERT INTO rollup_calls (project_id, grain, period_start, attribution_id, {SUMS})
-SELECT project_id, :grain, date_trunc(:grain, period_start, 'UTC'), attribution_id, {_ADDED}
-FROM rollup_units WHERE period_start >= :start AND period_start < :end GROUP BY 1, 3, 4
-"""
-DIRTY_TASKS = """
-INSERT INTO dirty_tasks (project_id, task_id)
-SELECT DISTINCT 1, task_id FROM rollup_units
-WHERE period_start >= :start AND period_start < :end AND task_id IS NOT NULL
-"""
+PER_TEAM = AGENTS * len(MODELS) * SIZES
+BATCH_CALLS = 500_000
+COUNT_SECONDS = 300.0
 PLAIN = """
 SELECT a.team, a.model, sum(r.calls), sum(r.list_cost), sum(r.billed_cost), sum(r.effective_cost)
 FROM rollup_calls r JOIN attributions a USING (project_id, attribution_id)
-WHERE r.project_id = 1 AND r.grain = 'day' AND r.period_start >= :start AND r.period_start < :end GROUP BY 1, 2
+WHERE r.grain = 'day' AND r.period_start >= :start AND r.period_start < :end GROUP BY 1, 2
 """
-MONTH = {"start": START, "end": END}
+UNITS = """
+INSERT INTO work_units (project_id, unit_id, task, session, user_id, tags)
+SELECT :project_id, t, 'task ' || t, 'session ' || t / 5, 'user ' || t / 5 * 7919 % 20000,
+       jsonb_build_object('feature', 'feature ' || t % 40, 'tenant', 'tenant ' || t / 5 * 7919 % 200)
+FROM generate_series(CAST(:from_task AS bigint), CAST(:to_task AS bigint) - 1) t ON CONFLICT DO NOTHING
+"""
+# Two models per agent and task, three agents of one team, one call after the other.
+_CALL = """
+SELECT n, t, decode(lpad(to_hex(t), 16, '0') || md5(t::text), 'hex') AS long_id,
+       CAST(:start AS timestamptz) + t * (CAST(:width AS interval) / :tasks)
+       + (n - t * :per_task) * interval '37 seconds' + n % 1000 * interval '1 millisecond' AS end_at,
+       t % :teams * :per_team + (n - t * :per_task) % :agents * (:per_team / :agents)
+       + ((t + n) % 2 + t % 3) * 2 + n % 2 AS template
+FROM (SELECT n, n / :per_task AS t
+      FROM generate_series(CAST(:from_call AS bigint), CAST(:to_call AS bigint) - 1) n) numbered
+"""
 
 
 def fill(database_url: str, calls: int) -> float:
-    """Make the sums of this many calls, let the workers count their tasks; returns the seconds that took."""
+    """Calls, their charges and every sum of them, added to the first project; returns the seconds that took.
+
+    Raises   BenchFailed where tasks are still being counted long after.
+    """
     began = time.monotonic()
-    units = {"units": calls // CALLS_PER_UNIT}
     engine = make_engine(database_url, pool_size=1)
     try:
-        with engine.begin() as connection:
-            # One month is made: a second, larger one replaces the first.
-            for table in ("rollup_units", "rollup_calls"):
-                connection.execute(
-                    text(f"DELETE FROM {table} WHERE period_start >= :start AND period_start < :end"), MONTH
-                )
-            connection.execute(text(ATTRIBUTIONS))
-            connection.execute(text(UNITS), units)
-            connection.execute(text(UNIT_CELLS), {**units, "start": START})
-            for grain in ("hour", "day"):
-                connection.execute(text(CALL_CELLS), {"grain": grain, **MONTH})
-            connection.execute(text(DIRTY_TASKS), MONTH)
+        with engine.connect() as connection:
+            project_id = list_projects(connection)[0].id
+        _make(engine, project_id, calls)
         _await_counting(engine)
     finally:
         engine.dispose()
@@ -87,15 +83,42 @@ def fill(database_url: str, calls: int) -> float:
     return time.monotonic() - began
 
 
+def _make(engine: Engine, project_id: int, calls: int) -> None:
+    facts = {
+        "project_id": project_id,
+        "start": START,
+        "end": END,
+        "width": END - START,
+        "tasks": calls // CALLS_PER_TASK,
+        "per_task": CALLS_PER_TASK,
+        "teams": TEAMS,
+        "agents": AGENTS,
+        "per_team": PER_TEAM,
+    }
+    with engine.begin() as connection:
+        ensure_months(connection, [START.date()])
+    for first in range(0, calls, BATCH_CALLS):
+        last = min(first + BATCH_CALLS, calls)
+        with engine.begin() as connection:
+            connection.execute(text("SET LOCAL synchronous_commit = off"))
+            connection.execute(text("SET LOCAL work_mem = '256MB'"))
+            _templates(connection, project_id)
+            _made(connection, {**facts, "from_call": first, "to_call": last})
+            _copy(connection)
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+        connection.execute(text("SET LOCAL work_mem = '512MB'"))
+        rebuild_hours(connection, project_id, START, END)
+
+
 def _await_counting(engine: Engine) -> None:
     began = time.monotonic()
     while True:
         with engine.connect() as connection:
-            if not connection.execute(text("SELECT EXISTS (SELECT 1 FROM dirty_tasks)")).scalar_one():
+            if not set(backlog(connection)) & {"count", "rollup"}:
                 return
         if time.monotonic() - began > COUNT_SECONDS:
-            raise BenchFailed(f"tasks were still being counted after {COUNT_SECONDS:.0f} s")
-        time.sleep(0.25)
+            raise BenchFailed(f"sums were still being put together after {COUNT_SECONDS:.0f} s")
+        time.sleep(0.5)
 
 
 def plain_sql_ms(database_url: str, repeats: int) -> float:
@@ -106,8 +129,95 @@ def plain_sql_ms(database_url: str, repeats: int) -> float:
         with engine.connect() as connection:
             for _ in range(repeats + 1):
                 began = time.perf_counter()
-                connection.execute(text(PLAIN), MONTH).all()
+                connection.execute(text(PLAIN), {"start": START, "end": END}).all()
                 took.append((time.perf_counter() - began) * 1000)
     finally:
         engine.dispose()
     return sorted(took[1:])[int(repeats * 0.95)]
+
+
+def _templates(connection: Connection, project_id: int) -> None:
+    """Stage one priced call per attribution and size of its request, numbered."""
+    interner = Interner()
+    calls = [
+        _call(team, agent, model, size)
+        for team in range(TEAMS)
+        for agent in range(AGENTS)
+        for model in MODELS
+        for size in range(SIZES)
+    ]
+    rows = call_frame(project_id, calls, interner)
+    interner.write(connection, project_id)
+    for stage, frame in (("calls", rows), ("charges", charges_of(connection, project_id, rows))):
+        name = f"made_{stage}"
+        connection.execute(text(f"CREATE TEMP TABLE {name} ON COMMIT DROP AS TABLE {stage} WITH NO DATA"))
+        connection.execute(text(f"ALTER TABLE {name} ADD COLUMN template bigint GENERATED ALWAYS AS IDENTITY"))
+        copy_frame(connection, name, frame)
+
+
+def _call(team: int, agent: int, model: tuple[str, str], size: int) -> Call:
+    end_ns = ns_of_utc(START) + 1
+    return Call(
+        trace_id=(team + 1).to_bytes(16, "big"),
+        span_id=(agent * 100 + MODELS.index(model) * 10 + size + 1).to_bytes(8, "big"),
+        start_ns=end_ns - 800_000_000,
+        end_ns=end_ns,
+        status=CallStatus.OK,
+        provider=model[0],
+        model=model[1],
+        request_model=model[1],
+        operation="chat",
+        instrumentation="bench@1",
+        usage_source=UsageSource.REPORTED,
+        convention="exclusive",
+        convention_reason="made for measuring",
+        tokens=TokenCounts(
+            input=1_200 + 37 * team + 900 * size, cache_read=20_000 * size + 11 * agent, output=400 + 13 * team
+        ),
+        team=f"team {team}",
+        cost_center=f"cost center {team // 4}",
+        environment="production",
+        service=f"service {team}",
+        agent=f"agent {team}.{agent}",
+        agent_path=f"lead {team}/agent {team}.{agent}",
+    )
+
+
+def _made(connection: Connection, facts: dict[str, Any]) -> None:
+    """Stage which call is when, of which task, and like which template; and keep their units of work."""
+    first, last = facts["from_call"] // CALLS_PER_TASK, -(-facts["to_call"] // CALLS_PER_TASK)
+    connection.execute(text(UNITS), {**facts, "from_task": first, "to_task": last})
+    connection.execute(text(f"CREATE TEMP TABLE made ON COMMIT DROP AS {_CALL}"), facts)
+    connection.execute(text("ANALYZE made"))
+
+
+def _copy(connection: Connection) -> None:
+    """The staged calls and their charges."""
+    ends_ns = "(extract(epoch FROM m.end_at) * 1000000)::bigint * 1000"
+    changed = {
+        "trace_id": "substr(m.long_id, 1, 16)",
+        "origin_id": "substr(m.long_id, 1, 16)",
+        "span_id": "int8send(m.n + 1)",
+        "month": "date_trunc('month', m.end_at, 'UTC')::date",
+        "end_at": "m.end_at",
+        "start_ns": f"{ends_ns} - 800000000",
+        "end_ns": ends_ns,
+        "unit_id": "m.t",
+    }
+    for table in ("calls", "charges"):
+        names = connection.execute(
+            text(
+                "SELECT column_name FROM information_schema.columns WHERE table_name = :name "
+                "AND column_name NOT IN ('charge_id', 'recorded_at', 'superseded_at') ORDER BY ordinal_position"
+            ),
+            {"name": table},
+        ).scalars()
+        columns = list(names)
+        values = ", ".join(changed.get(name, f"o.{name}") for name in columns)
+        connection.execute(
+            text(
+                f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM made m "
+                f"JOIN made_{table} o ON o.template = m.template + 1 WHERE m.end_at < :end"
+            ),
+            {"end": END},
+        )
