@@ -180,6 +180,7 @@ class _Lane(asyncio.Protocol):
         self.request: tuple[int, int, bytes] | None = None
         self.received = b""
         self.is_closed = False
+        self.timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.WriteTransport = transport  # type: ignore[assignment]
@@ -189,6 +190,12 @@ class _Lane(asyncio.Protocol):
         else:
             self.write()
 
+    def later(self, seconds: float, what: Callable[[], None]) -> None:
+        """Do one thing after a while instead of whatever was to be done: a lane never waits for two."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.run.loop.call_later(seconds, what)
+
     def next(self) -> None:
         """Take up the next request when it is due."""
         run = self.run
@@ -196,13 +203,13 @@ class _Lane(asyncio.Protocol):
             self.close()
             return
         if run.order.may_send is not None and not run.order.may_send():
-            run.loop.call_later(0.01, self.next)
+            self.later(0.01, self.next)
             return
         if run.order.spans_per_second is not None:
             now = run.loop.time()
             run.due = max(run.due, now - LATE_SECONDS)
             if run.due > now:
-                run.loop.call_at(run.due, self.next)
+                self.later(run.due - now, self.next)
                 # Whoever wakes first takes the turn; the others wait for the one after.
                 return
         taken = next(run.requests, None)
@@ -261,12 +268,12 @@ class _Lane(asyncio.Protocol):
                 sent.dropped_spans += template.spans
                 self.request = None
                 # A real sender would not come back at once either.
-                run.loop.call_later(0.02, self.next)
+                self.later(0.02, self.next)
             else:
-                run.loop.call_later(pause, self.again)
+                self.later(pause, self.again)
         elif run.order.survives and status >= 500:
             self.count(str(status))
-            run.loop.call_later(0.3, self.again)
+            self.later(0.3, self.again)
         else:
             run.fail(BenchFailed(f"request {number} was answered with {status}: {body[:300]!r}"))
 
@@ -287,6 +294,8 @@ class _Lane(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.is_closed:
             return
+        if self.timer is not None:
+            self.timer.cancel()
         if self.request is not None:
             self.count("connection lost")
             # A server may close an idle connection just as it is used again; more than a few is something else.
