@@ -139,7 +139,7 @@ class _Run:
                     self.fail(BenchFailed(f"nobody listens on port {self.port}: {refused}"))
                     return
                 if self.is_over and (lane.request is None or self.gives_up):
-                    lane.close()
+                    lane.give_up()
                     return
                 await asyncio.sleep(0.1)
 
