@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import uvicorn
 
 from app import demo, wiring
 from app.api import create_app
 from app.settings import Settings
-from app.tasks.capacity import capacity
+from app.tasks.capacity import share_next_hour
 from app.tasks.count import count
 from app.tasks.derive import derive
 from app.tasks.rate import rate
@@ -49,6 +50,12 @@ def serving(settings: Settings, database: Database) -> Iterator[str]:
     wiring.use(None)
 
 
+def _share() -> int:
+    """Share own capacity now: the worker would wait until no call comes any more."""
+    with wiring.transaction() as connection:
+        return share_next_hour(connection, quiet=timedelta(0))
+
+
 def load_sample(database: Database) -> None:
     """The sample, derived, priced, summed and watched."""
     parts = Wiring(Settings(auth="off"), database.url)
@@ -56,7 +63,7 @@ def load_sample(database: Database) -> None:
     with parts.transaction() as connection:
         record_book(connection, None, SHIPPED, shipped_rates(), "genai-prices")
     demo.load()
-    for task in (derive, rate, count, rollup, capacity, rollup, watch):
+    for task in (derive, rate, count, _share, rollup, watch):
         while task():
             pass
     wiring.use(None)
