@@ -17,6 +17,7 @@ from app.desk import ControlDesk
 from app.fleet import StoreFleet
 from app.month_desk import StoreMonthDesk
 from app.otlp_door import WithOtlpDoor
+from app.statistics_ahead import StatisticsAhead
 from app.wiring import Wiring
 
 DESCRIPTION = """
@@ -70,5 +71,6 @@ def create_app(parts: Wiring | None = None) -> FastAPI:
             month_desk=StoreMonthDesk(),
             books=StoreBooks(),
         )
+    server.add_middleware(StatisticsAhead)
     server.add_middleware(Compression)
     return server

@@ -8,14 +8,12 @@ import os
 import pkgutil
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from app.settings import settings
 
-STATISTICS = ("statsmodels.tsa.exponential_smoothing.ets", "statsmodels.regression.linear_model", "scipy.special")
 DRAIN_SECONDS = 10
 """How long requests in hand may take once a stop was asked for."""
 
@@ -63,8 +61,6 @@ def api() -> None:
             gc.collect()
             gc.freeze()
             announce()
-            # Statistics take seconds to import. The first page that forecasts would wait for them; nobody waits here.
-            threading.Thread(target=import_all, args=STATISTICS, name="statistics", daemon=True).start()
 
     config = uvicorn.Config(
         create_app(),

@@ -1,5 +1,6 @@
-"""Peers on demand: each in a virtual environment of its own, on loopback, against a PostgreSQL of its own, fed the
-same requests as Jevons; what counts are the rows in its database."""
+"""Peers on demand: each in an environment of its own, on loopback, against a PostgreSQL of its own, sent the load.
+
+They get the same requests as Jevons; what counts are the rows in its database."""
 
 import os
 import shutil

@@ -30,9 +30,7 @@ def _unasked(reading: Reading, context: Context) -> Reading:
     if not any(usage.convention == EXCLUSIVE for usage in reading.usages) or reading.provider != "anthropic":
         return reading
     usages = tuple(
-        replace(usage, cache_read=None, cache_write=None)
-        if usage.cache_read == 0 and usage.cache_write == 0
-        else usage
+        replace(usage, cache_read=None, cache_write=None) if usage.cache_read == 0 and usage.cache_write == 0 else usage
         for usage in reading.usages
     )
     return replace(reading, usages=usages)
