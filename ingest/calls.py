@@ -6,9 +6,10 @@ from typing import Any
 from ingest.attribution import Attributor
 from ingest.dialects.base import Reading, Role
 from ingest.dialects.reader import read
+from ingest.likeness import same_usage
 from ingest.linking import ids_of, link_groups
 from ingest.merging import call_of, residue_of
-from ingest.requests import LinkIds, Request, Requests, order_of, same_usage
+from ingest.requests import LinkIds, Request, Requests, order_of
 from ingest.tree import Key, SpanTree
 from models.core.telemetry import Call, Derivation, Span, Suppression
 from models.core.vocabulary import Signal

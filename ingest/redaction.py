@@ -45,6 +45,8 @@ _INDEX = re.compile(r"(\.\d+)+$")
 _SPACE = re.compile(r"\s")
 # Text that holds none of these has nothing to keep, and need not be parsed.
 _COUNTS = re.compile(r"sage|[tT]oken|[cC]ost|[iI]d\b|[mM]odel|[tT]ier|reason|name")
+# Logfire up to 4 keeps the question in request_data, since then only what else was asked for.
+_ASKS = re.compile(r'"(?:messages|input|contents|prompt)":')
 _PAIRS = re.compile(r"\b[A-Za-z_.]*[tT]okens?[A-Za-z_.]*['\"]?\s*[=:]\s*\d+")
 _USAGE_CALL = re.compile(r"\busage=\w*Usage\(")
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
@@ -243,7 +245,7 @@ class Redactor:
             raw = text.encode(errors="replace")
             return None, None, {ARGUMENTS_HASH: self._hash(raw), ARGUMENTS_BYTES: len(raw)}
         extra = None
-        if rule.is_input:
+        if rule.is_input or (key == "request_data" and _ASKS.search(str(value))):
             text = value if isinstance(value, str) else _dumped(value)
             extra = {INPUT_HASH: self._hash(text.encode(errors="replace"))}
         elif rule.is_result or rule.is_output:

@@ -4,13 +4,13 @@ The order of proof: a shared id; one description inside another; a log written i
 exists, equal counts of the same model at the same time from two scopes of one resource, one to one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ingest.dialects.base import Reading
+from ingest.likeness import best, has_own_id, is_tool, same_id, same_input, same_model, same_usage, shelves_of
 from ingest.linking import COUNTS, is_fingerprinted, is_worldwide, resource_key
 from ingest.tree import Key, SpanTree
-from ingest.usage import TRUST_FAULTY, Usage
 from models.core.vocabulary import Signal
 
 NEAR_NS = 10_000_000_000
@@ -171,6 +171,7 @@ class Requests:
 
     def _nest(self, above: int, children: list[int]) -> None:
         outer = self._calls[above]
+        children = self._without_tools(above, children)
         groups: dict[int, int] = {}
         for child in children:
             groups.setdefault(self._root(child), child)
@@ -195,6 +196,33 @@ class Requests:
             return
         span = outer.span
         self.wrappers[(span.trace_id, span.span_id)] = self._calls[alive[0]].span.span_id.hex()
+
+    def _without_tools(self, above: int, children: list[int]) -> list[int]:
+        """The requests inside a model operation, without those of tools that it called.
+
+        ADK up to 1.x closes a request only after its tools have run, so that a sub-agent's requests stand inside.
+        An operation that repeats the sum of all is none of them.
+        """
+        outer = self._calls[above]
+        used = best(outer)
+        if used is None or used.whole_input is None:
+            return children
+        inside = [child for child in children if self._is_of_tool(above, child)]
+        parts = [part.whole_input for child in inside if (part := best(self._calls[child])) is not None]
+        if not parts or None in parts or used.whole_input == sum(part for part in parts if part is not None):
+            return children
+        if any(same_id(outer, self._calls[child]) for child in inside):
+            return children
+        return [child for child in children if child not in inside]
+
+    def _is_of_tool(self, above: int, child: int) -> bool:
+        """Whether a tool's span lies between a model operation and a request below it."""
+        for link in self._tree.chain(self._calls[child].span):
+            if link is self._calls[above].span:
+                return False
+            if link is not self._calls[child].span and is_tool(link):
+                return True
+        return False
 
     def _exceeds(self, outer: Reading, children: Sequence[int]) -> bool:
         """Whether a model operation used more than the requests below it, on both sides."""
@@ -251,7 +279,7 @@ class Requests:
             groups.setdefault(self._root(index), []).append(index)
         shelves: dict[tuple[object, ...], list[int]] = {}
         for root, members in groups.items():
-            for shelf in {shelf for index in members for shelf in _shelves(self._calls[index])}:
+            for shelf in {shelf for index in members for shelf in shelves_of(self._calls[index])}:
                 shelves.setdefault(shelf, []).append(root)
         pairs: set[tuple[int, int, int]] = set()
         for roots in shelves.values():
@@ -274,7 +302,7 @@ class Requests:
         scopes = {(r.span.signal, r.span.scope_name) for r in ours} & {
             (r.span.signal, r.span.scope_name) for r in theirs
         }
-        if scopes or (_has_own_id(ours) and _has_own_id(theirs)):
+        if scopes or (has_own_id(ours) and has_own_id(theirs)):
             return None
         if resource_key(ours[0].span.resource) != resource_key(theirs[0].span.resource):
             return None
@@ -284,67 +312,3 @@ class Requests:
         end = min(max(r.span.end_ns for r in ours), max(r.span.end_ns for r in theirs))
         has_log = any(r.span.signal is Signal.LOGS for r in (*ours, *theirs))
         return end - start if end + (SLACK_NS if has_log else 0) >= start else None
-
-
-def _has_own_id(readings: Sequence[Reading]) -> bool:
-    return any(reading.response_ids for reading in readings)
-
-
-def _shelves(reading: Reading) -> Iterable[tuple[object, ...]]:
-    """Keys under which two descriptions of equal counts meet."""
-    usage = best(reading)
-    if usage is None or not (usage.whole_input or usage.uncached):
-        return
-    where = resource_key(reading.span.resource)
-    for name, value in (("whole", usage.whole_input), ("uncached", usage.uncached)):
-        if value is not None:
-            yield (where, name, value)
-
-
-def best(reading: Reading) -> Usage | None:
-    """The counts of a reading that tell the most."""
-    return max(reading.usages, key=lambda usage: (usage.trust, usage.detail), default=None)
-
-
-def same_id(one: Reading, other: Reading) -> bool:
-    """Whether two readings share an id."""
-    return bool(set(one.response_ids) & set(other.response_ids))
-
-
-def same_usage(one: Reading, other: Reading) -> bool:
-    """Whether two readings can be of one request by their counts: equal where both tell."""
-    return any(_equal(a, b) for a in one.usages for b in other.usages)
-
-
-def same_input(one: Reading, other: Reading) -> bool:
-    """Whether two readings count the same input, where both tell the same part of it."""
-    return any(_equal_input(a, b) for a in one.usages for b in other.usages)
-
-
-def _equal_input(one: Usage, other: Usage) -> bool:
-    sides = ((one.whole_input, other.whole_input), (one.uncached, other.uncached))
-    return any(a is not None and a == b for a, b in sides)
-
-
-def _equal(one: Usage, other: Usage) -> bool:
-    if not _equal_input(one, other):
-        return False
-    a, b = one.whole_output, other.whole_output
-    if a is None or b is None or a == b or TRUST_FAULTY in (one.trust, other.trust):
-        return True
-    # One of them may leave reasoning out of its output.
-    return one.output == other.output or (one.reasoning or 0) + b == a or (other.reasoning or 0) + a == b
-
-
-def same_model(one: Reading, other: Reading) -> bool:
-    """Whether two readings may be of one model: a dated name and its alias are the same."""
-    ours = {_bare(name) for name in (one.model, one.request_model) if name}
-    theirs = {_bare(name) for name in (other.model, other.request_model) if name}
-    return not ours or not theirs or any(a.startswith(b) or b.startswith(a) for a in ours for b in theirs)
-
-
-def _bare(model: str) -> str:
-    name = model.rsplit("/", 1)[-1].lower()
-    for prefix in ("us.", "eu.", "apac.", "global.", "anthropic.", "models."):
-        name = name.removeprefix(prefix)
-    return name

@@ -14,10 +14,13 @@ _WORDS = joined(OPENINFERENCE, GENAI)
 
 
 def _anthropic(context: Context) -> Convention:
+    version = version_of(context.span)
+    if version and version < (0, 1, 14):
+        return Convention(EXCLUSIVE, "OpenInference-anthropic up to 0.1.13 takes Anthropic's own input_tokens")
     told = any("prompt_details.cache" in key for key in context.attributes)
     # `messages.stream()` tells only by the span's name that it is one.
     streams = context.is_stream or context.span.name == "MessagesStream"
-    if version_of(context.span) and version_of(context.span) < (1,) and streams and not told:
+    if version and version < (1,) and streams and not told:
         return Convention(EXCLUSIVE, "OpenInference-anthropic 0.1 streams: input_tokens without cached tokens")
     return Convention(INCLUSIVE, "OpenInference-anthropic adds cache reads and writes to the prompt")
 
@@ -35,12 +38,25 @@ def _langchain(context: Context) -> Convention:
     version = version_of(context.span)
     if context.provider not in ("anthropic", "aws.bedrock") or not version or version >= (0, 1, 55):
         return Convention(INCLUSIVE, "OpenInference-langchain takes LangChain's sum of all input")
-    get = context.attributes.get
-    told, prompt, answer = (count(get(f"llm.token_count.{side}")) for side in ("total", "prompt", "completion"))
-    if told is not None and prompt is not None and told == prompt + (answer or 0):
+    if _beyond_both_sides(context) == 0:
         # Only LangChain's own usage_metadata, which a stream leaves, has a total.
         return Convention(INCLUSIVE, "OpenInference-langchain takes LangChain's sum of all input from a stream")
     return Convention(EXCLUSIVE, "OpenInference-langchain up to 0.1.54 takes Anthropic's own input_tokens")
+
+
+def _bedrock(context: Context) -> Convention:
+    if _beyond_both_sides(context):
+        return Convention(
+            EXCLUSIVE, "OpenInference-bedrock before 0.1.61 copies inputTokens; the total has the cached tokens beside"
+        )
+    return Convention(INCLUSIVE, "OpenInference-bedrock adds cache reads and writes to the prompt")
+
+
+def _beyond_both_sides(context: Context) -> int | None:
+    """What the total has beyond prompt and completion; None where no total is told."""
+    get = context.attributes.get
+    total, prompt, answer = (count(get(f"llm.token_count.{side}")) for side in ("total", "prompt", "completion"))
+    return None if total is None or prompt is None else total - prompt - (answer or 0)
 
 
 def _agno(context: Context) -> Convention:
@@ -101,7 +117,7 @@ DIALECTS = (
         name="openinference-bedrock",
         scopes=_scopes("bedrock"),
         vocabulary=_WORDS,
-        convention=always(INCLUSIVE, "OpenInference-bedrock adds cache reads and writes to the prompt"),
+        convention=_bedrock,
         bodies=_BODIES,
         facts=lambda attributes: {"provider": "aws.bedrock"},
         rank=2,

@@ -15,6 +15,12 @@ def _convention(context: Context) -> Convention:
         return Convention(INCLUSIVE, "OpenLIT takes LangChain's usage_metadata of a stream, the sum of all input")
     if context.provider in _EXCLUSIVE_HOSTS or "anthropic" in context.span.scope_name:
         return Convention(EXCLUSIVE, "OpenLIT copies input_tokens, beside which cached tokens lie")
+    if context.provider is not None and context.provider.startswith("gcp."):
+        return Convention(
+            INCLUSIVE,
+            "OpenLIT copies promptTokenCount and candidatesTokenCount, beside which thoughts lie",
+            reasoning_inside=False,
+        )
     return Convention(INCLUSIVE, "OpenLIT copies prompt_tokens, of which cached tokens are part")
 
 

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from ingest.dialects.base import Attributes, Context, Dialect, Reading, always
+from ingest.dialects.base import Attributes, Context, Convention, Dialect, Reading, always, version_of
 from ingest.dialects.vocabulary import GENAI
-from ingest.usage import EXCLUSIVE, INCLUSIVE
+from ingest.usage import EXCLUSIVE, INCLUSIVE, TRUST_FAULTY, TRUST_FRAMEWORK
 
 
 def _renamed_agent(attributes: Attributes) -> dict[str, Any]:
@@ -13,9 +13,23 @@ def _renamed_agent(attributes: Attributes) -> dict[str, Any]:
     return {"operation": "chat"} if operation == "responses" else {}
 
 
-def _google_tool_prompt(reading: Reading, context: Context) -> Reading:
-    """contrib google-genai drops toolUsePromptTokenCount; thoughts are part of its output."""
-    return replace(reading, usages=tuple(replace(usage, reasoning_inside=True) for usage in reading.usages))
+def _google(context: Context) -> Convention:
+    version = version_of(context.span)
+    if not version or version >= (1,):
+        return Convention(INCLUSIVE, "google-genai copies promptTokenCount and adds thoughts to the output")
+    trust = TRUST_FAULTY if version < (0, 7) and _is_google_stream(context.attributes) else TRUST_FRAMEWORK
+    return Convention(INCLUSIVE, "google-genai before 1.0 copies candidatesTokenCount; thoughts are nowhere", trust)
+
+
+def _google_stream(reading: Reading, context: Context) -> Reading:
+    """Before 0.7 a stream's input was added up over its chunks, each of which tells the whole."""
+    version = version_of(context.span)
+    summed = bool(version) and version < (0, 7) and _is_google_stream(context.attributes)
+    return replace(reading, is_estimated=True) if summed and reading.usages else reading
+
+
+def _is_google_stream(attributes: Attributes) -> bool:
+    return str(attributes.get("code.function.name", "")).endswith("_stream")
 
 
 DIALECTS = (
@@ -48,8 +62,8 @@ DIALECTS = (
         name="otel-google-genai",
         scopes=("opentelemetry.instrumentation.google_genai", "opentelemetry.instrumentation.genai.google_genai"),
         vocabulary=GENAI,
-        convention=always(INCLUSIVE, "google-genai copies promptTokenCount and adds thoughts to the output"),
-        adjust=_google_tool_prompt,
+        convention=_google,
+        adjust=_google_stream,
         rank=2,
     ),
     Dialect(
