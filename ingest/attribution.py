@@ -90,6 +90,8 @@ _KNOWN_WORDS = frozenset(key for keys in _OWN_WORDS.values() for key in keys)
 _JSON_KEYS = ("metadata", "langfuse.trace.metadata", "langfuse.observation.metadata", "ai.telemetry.metadata")
 _UUID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", re.IGNORECASE)
 _MAX_TAG = 256
+_ANSWER = "resp_"
+"""Agent Framework writes the id of the last answer, to which a question is chained, as the conversation's."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -286,7 +288,7 @@ def _stated(attributes: Mapping[str, Any], shape: Shape) -> dict[str, str]:
     for key, name in shape.of(_standard_words):
         if name not in found:
             text = _text(attributes[key])
-            if text is not None:
+            if text is not None and not (name == "session" and text.startswith(_ANSWER)):
                 found[name] = text
     return found
 
