@@ -29,6 +29,7 @@ from app.bench.payloads import same_again, templates
 from app.bench.watch import Backlog
 
 VICTIMS = ("api", "api-2", "grpc", "worker-1", "beat", "valkey", "postgres", "backend", "supervisor")
+MARKED = ("api", "api-2", "worker-1", "beat")
 BACK_SECONDS = 120.0
 SENT_AGAIN = 300
 
@@ -44,6 +45,9 @@ def is_back(instance: Instance) -> bool:
     """Whether every service is there and the instance says it is ready."""
     try:
         if not set(VICTIMS) - {"backend", "supervisor"} <= set(instance.processes()):
+            return False
+        # A service marks that it works, and its marker goes when it is started again.
+        if not all((instance.data_dir / "run" / f"{name}.ready").exists() for name in MARKED):
             return False
         return httpx.get(f"http://127.0.0.1:{instance.port}/readyz", timeout=5).status_code == 200
     except (httpx.HTTPError, psutil.Error):
