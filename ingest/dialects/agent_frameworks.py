@@ -1,11 +1,15 @@
 """Agent frameworks that emit OpenTelemetry's GenAI spans themselves: ADK, Agent Framework, Semantic Kernel, AutoGen."""
 
-from ingest.dialects.base import Attributes, Context, Convention, Dialect, Role, always
+from dataclasses import replace
+
+from ingest.dialects.base import Attributes, Context, Convention, Dialect, Reading, Role, always
 from ingest.dialects.vocabulary import GENAI, joined
-from ingest.usage import INCLUSIVE
+from ingest.usage import INCLUSIVE, Usage
 from models.core.telemetry import Span
 
 _ADK_THOUGHTS = "gen_ai.usage.experimental.reasoning_tokens"
+_GOOGLE_PATHS = ("models/", "publishers/", "projects/", "google/", "tunedModels/")
+"""How Gemini models are named by path; every other name with a slash is LiteLLM's."""
 
 
 def _adk_role(span: Span, attributes: Attributes) -> Role | None:
@@ -25,6 +29,20 @@ def _adk(context: Context) -> Convention:
     )
 
 
+def _adk_litellm(reading: Reading, context: Context) -> Reading:
+    """Behind LiteLLM (`openai/gpt-5`) candidates are the whole completion, to which ADK adds its reasoning again."""
+    model = reading.request_model or ""
+    if "/" not in model or model.startswith(_GOOGLE_PATHS):
+        return reading
+    usages: list[Usage] = []
+    for usage in reading.usages:
+        twice = usage.origins.get("reasoning") == "gen_ai.usage.reasoning.output_tokens"
+        if twice and usage.output is not None and usage.reasoning is not None and usage.output >= 2 * usage.reasoning:
+            usage = replace(usage, output=usage.output - usage.reasoning)
+        usages.append(replace(usage, reasoning_inside=True))
+    return replace(reading, usages=tuple(usages))
+
+
 def _kernel_role(span: Span, attributes: Attributes) -> Role | None:
     operation = str(attributes.get("gen_ai.operation.name", ""))
     return Role.CALL if "completion" in operation else None
@@ -37,6 +55,7 @@ DIALECTS = (
         vocabulary=joined(GENAI, {"reasoning": (_ADK_THOUGHTS,)}),
         convention=_adk,
         bodies=("gcp.vertex.agent.llm_response",),
+        adjust=_adk_litellm,
         role=_adk_role,
         rank=1,
     ),
