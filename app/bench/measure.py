@@ -41,23 +41,26 @@ class Load:
 QUICK = Load(spans=16_384, sustained_seconds=10, lag_seconds=8, repeats=20)
 
 
-def measure(instance: Instance, load: Load, say: Say) -> dict[str, float]:
-    """Every figure by name, with the load of the machine at each step.
+def measure(instance: Instance, load: Load, say: Say, found: dict[str, float]) -> None:
+    """Put every figure into `found` by name, with the load of the machine at each step: a run that breaks off keeps
+    what it had.
 
     Units    as the names say; CPU-seconds count every process of the instance, not the sender.
     """
-    found: dict[str, float] = {}
     busy: list[float] = []
 
     def done(what: str) -> None:
         busy.append(os.getloadavg()[0])
         found[f"load average after {what}"] = busy[-1]
+        found["load average, median"] = statistics.median(busy)
 
     bodies = [traces_body(random.Random(number), 512) for number in range(DECODED_BODIES)]
     rate = limits.bare_decode(bodies, 512 * DECODED_BODIES)
     found |= {"limit: bare decode, spans per CPU-s": rate, "limit: bare decode, CPU-s per 1,000": 1000 / rate}
     found |= limits.bare_copy(instance.database_url)
     found["limit: bare join, rows/s"] = limits.bare_join()
+    ours, peer = rating.measure(RATED_CALLS)
+    found |= {"rating: buckets/s": ours, "rating: genai-prices buckets/s": peer}
     done("limits")
     with Backlog(instance) as backlog:
         send(instance.port, templates(4, 512), Order(connections=4, spans=WARM_UP_SPANS))
@@ -81,10 +84,6 @@ def measure(instance: Instance, load: Load, say: Say) -> dict[str, float]:
     for calls in load.ledgers:
         found |= measure_questions(instance, calls, load.repeats, say)
     done("questions")
-    ours, peer = rating.measure(RATED_CALLS)
-    found |= {"rating: buckets/s": ours, "rating: genai-prices buckets/s": peer}
-    found["load average, median"] = statistics.median(busy)
-    return found
 
 
 def write_json(path: Path, text: str) -> None:

@@ -32,28 +32,36 @@ def bench(
     from app.bench.measure import MILLION, QUICK, Load, measure, write_json
     from app.bench.peers import default_root, measure_peers
     from app.bench.report import table
+    from models.core.errors import JevonsError
 
     load = QUICK if quick else Load(spans=spans, sustained_seconds=sustained_seconds, lag_seconds=lag_seconds)
     if large:
         load = replace(load, ledgers=[MILLION, 10 * MILLION])
     before = os.getloadavg()
     began = datetime.now(UTC)
-    with started(api_processes, workers, _say) as instance:
-        found = measure(instance, load, _say)
     names = [name.strip() for name in peers.split(",") if name.strip()]
-    if names:
-        found |= measure_peers(names, peers_dir or default_root(), _say)
+    found: dict[str, float] = {}
+    failed: JevonsError | None = None
+    try:
+        with started(api_processes, workers, _say) as instance:
+            measure(instance, load, _say, found)
+        if names:
+            found |= measure_peers(names, peers_dir or default_root(), _say)
+    except JevonsError as fault:
+        failed = fault  # What was measured until then is shown all the same.
     after = os.getloadavg()
     minutes = (datetime.now(UTC) - began).total_seconds() / 60
     machine = (
         f"{began:%Y-%m-%d %H:%M} UTC, {minutes:.1f} min · {psutil.cpu_count()} CPUs ({platform.machine()}), "
         f"{psutil.virtual_memory().total / 2**30:.0f} GiB · load average {before[0]:.1f} before, {after[0]:.1f} after, "
-        f"{found['load average, median']:.1f} between · Python {platform.python_version()} · {api_processes} API, "
-        f"{workers} workers · bursts of up to {load.spans:,} spans"
+        f"{found.get('load average, median', after[0]):.1f} between · Python {platform.python_version()} · "
+        f"{api_processes} API, {workers} workers · bursts of up to {load.spans:,} spans"
     )
     if json_file is not None:
         write_json(json_file, json.dumps({"machine": machine, "figures": found}, indent=1) + "\n")
     typer.echo(table(found, machine))
+    if failed is not None:
+        raise failed
 
 
 def _say(line: str) -> None:
