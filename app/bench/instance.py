@@ -34,7 +34,7 @@ class Instance:
     def __init__(self, folder: Path, api_processes: int, workers: int, settings: dict[str, str] | None = None) -> None:
         self.folder, self.data_dir, self.log = folder, folder / "data", folder / "up.log"
         self.port, self.grpc_port = free_port(), free_port()
-        chosen = {key: value for key, value in os.environ.items() if not key.startswith("JEVONS_")}
+        chosen = {key: value for key, value in os.environ.items() if not key.startswith(("JEVONS_", "POLARS_"))}
         self.environment = chosen | {
             "JEVONS_API_PROCESSES": str(api_processes),
             "JEVONS_WORKERS": str(workers),

@@ -47,7 +47,7 @@ def bare_copy(url: str) -> dict[str, float]:
 
 
 def bare_join() -> float:
-    """Rows per second of a hash join of integers with a price and one product, in polars on the threads it has."""
+    """Rows per second of a hash join of integers with a price and one product, in polars, on the threads of rating."""
     calls = pl.select(sku=pl.int_range(JOINED) % 2_000, tokens=pl.int_range(JOINED) % 9_000)
     prices = pl.select(sku=pl.int_range(2_000), price=pl.int_range(2_000) + 1)
     best = float("inf")
