@@ -4,8 +4,8 @@
 
 Spans are sent as fast as a small backlog stays small. The figure of a step is all CPU since the step before, sums put
 together and autovacuum included, until every queue is empty: a short window would hold more or less of these by chance.
-The last window of each step is shown as well. Bytes are counted after a vacuum. Spans are spread over `--days` days, as history is. Loopback only; ends by itself after `--limit` seconds, with
-the steps it reached.
+The last window of each step is shown as well. Bytes are counted after a vacuum. Spans are spread over `--days` days, as
+history is. Loopback only; ends by itself after `--limit` seconds, with the steps it reached.
 """
 
 import argparse
