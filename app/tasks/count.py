@@ -1,18 +1,19 @@
-"""The `count` task: tasks that changed are counted into their shapes, so that distinct counts are read quickly."""
+"""The `count` task: parts of units of work are put into their totals, so that long lists are read quickly."""
 
 from sqlalchemy.exc import OperationalError
 
 from app.tasks.loop import until_empty
 from app.worker import celery
-from models.store.task_counts import count_tasks
+from models.store.unit_sums import merge_units
 
-BATCH_MARKS = 5_000
+BATCH_PARTS = 20_000
 
 
 @celery.task(name="count", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8)
 def count() -> int:
-    """Count changed tasks until none is left or the time box ends; returns how many were counted.
+    """Merge parts until none is left or the time box ends; returns how many were merged.
 
-    Answers do not wait for this: a task not counted yet is read from its cells. Counting twice changes nothing.
+    Answers do not wait for this: a part not merged yet is read with the sums. A part leaves the queue in the
+    transaction that adds it to them, so twice is once.
     """
-    return until_empty("count", lambda connection: count_tasks(connection, BATCH_MARKS))
+    return until_empty("count", lambda connection: merge_units(connection, BATCH_PARTS))

@@ -16,7 +16,8 @@ QUEUES = {
     "deliver": "deliveries WHERE state = 'pending' AND next_attempt_at <= now()",
     # A merge rewrites whole days and no figure waits for it: let some parts gather first.
     "rollup": "dirty_hours WHERE since <= now() - interval '20 seconds'",
-    "count": "dirty_tasks",
+    # Parts are read with the sums, so they may gather for a moment; many of them would slow the reading down.
+    "count": "unit_parts WHERE since <= now() - interval '5 seconds'",
 }
 """Task → the table, or the rows of it, that it works off."""
 

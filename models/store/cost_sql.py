@@ -1,17 +1,17 @@
 """A question about costs as SQL: which sums to read, over which cells, grouped and filtered how."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from typing import Any
 
 from models.core.errors import BadInput
 from models.core.queries import CostQuery
 from models.core.vocabulary import DIMENSIONS, WIDE_DIMENSIONS, Granularity
+from models.store.cover import WIDTHS, Part, cover
 from models.store.sums import CALL_SUMS, LINE_SUMS, added, lines_of_charges, of_charges
 
 TAG = "tag:"
-_HOUR = timedelta(hours=1)
 
 
 @dataclass(slots=True)
@@ -19,7 +19,6 @@ class Plan:
     """What a question needs to read."""
 
     by_bucket: bool
-    by_unit: bool
     sums: tuple[str, ...]
     cells: str
     """A query of (project_id, at, attribution_id[, unit_id][, bucket], sums…), a WITH clause named `cells`.
@@ -27,7 +26,11 @@ class Plan:
     Narrow cells are few and come added up over time. Cells by unit of work are many and come as they are kept: adding
     them up twice, first by unit and then by group, would double the work.
     """
+    source: str
+    """FROM clause of the cells with what they belong to. Inner joins: every id is interned with its charge."""
     parameters: dict[str, Any] = field(default_factory=dict[str, Any])
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Dimensions that the cells hold themselves."""
 
 
 def checked_dimensions(names: Sequence[str]) -> None:
@@ -49,20 +52,23 @@ def is_dimension(name: str) -> bool:
     return name in DIMENSIONS or (name.startswith(TAG) and len(name) > len(TAG))
 
 
-def column_of(name: str, parameters: dict[str, Any]) -> str:
+def column_of(name: str, parameters: dict[str, Any], columns: Mapping[str, str] | None = None) -> str:
     """The SQL of a dimension over `p` (projects), `a` (attributions), `u` (work units) and `s` (cells)."""
+    if columns is not None and name in columns:
+        return columns[name]
     if name == "project":
         return "p.name"
     if name == "bucket":
         return "s.bucket"
+    if name.startswith(TAG):
+        key = f"tag_{len(parameters)}"
+        parameters[key] = name.removeprefix(TAG)
+        tags = columns[TAG] if columns is not None and TAG in columns else "u.tags"
+        return f"({tags} ->> CAST(:{key} AS text))"
     if name == "user":
         return "u.user_id"
     if name in WIDE_DIMENSIONS:
         return f"u.{name}"
-    if name.startswith(TAG):
-        key = f"tag_{len(parameters)}"
-        parameters[key] = name.removeprefix(TAG)
-        return f"(u.tags ->> CAST(:{key} AS text))"
     return f"a.{name}"
 
 
@@ -72,129 +78,82 @@ def needs_unit(name: str) -> bool:
 
 
 def plan(query: CostQuery, *, by_bucket: bool, units_only: bool = False) -> Plan:
-    """Choose the cells for a question: whole days, whole hours and, at the edges, the charges themselves.
+    """Choose the cells for a question: whole months, days and hours and, at the edges, the charges themselves.
 
     `units_only` asks which units of work there were, and adds up nothing but their calls.
     """
     used = (*query.group_by, *(name for name, _ in query.filters))
     by_unit = units_only or any(map(needs_unit, used))
     sums = LINE_SUMS if by_bucket else ("calls",) if units_only else CALL_SUMS
-    parameters: dict[str, Any] = {"projects": list(query.projects), "start": query.start, "end": query.end}
+    parameters: dict[str, Any] = {"projects": list(query.projects)}
     keys = ["project_id", "attribution_id"]
     keys += ["unit_id"] if by_unit else []
     keys += ["bucket"] if by_bucket else []
-    grain = query.granularity
-    time = f"date_trunc('{grain.value}', {{}}, 'UTC')" if grain != Granularity.NONE else "CAST(NULL AS timestamptz)"
-    parts: list[str] = []
-    if by_bucket and by_unit:
-        # No rollup holds buckets by unit of work: the charges of the period are read.
-        parts.append(_charges(query.start, query.end, "all", keys, sums, time, parameters))
-    else:
-        table = "rollup_units" if by_unit else "rollup_lines" if by_bucket else "rollup_calls"
-        days = table != "rollup_units" and grain != Granularity.HOUR
-        parts = _periods(query, table, days, keys, sums, time, parameters)
     names = ", ".join(keys)
+    time = moment_of(query.granularity)
+    # No rollup holds buckets by unit of work: the charges of the period are read.
+    widths = () if by_bucket and by_unit else ("hour",) if by_unit else WIDTHS[query.granularity]
+    table = "unit_cells" if by_unit else "rollup_lines" if by_bucket else "rollup_calls"
+    parts: list[str] = []
+    for each in cover(query.start, query.end, widths):
+        if each.width is None:
+            parts.append(charges_of_period(each, keys, sums, time, parameters))
+            continue
+        amounts, group = (", ".join(sums), "") if by_unit else (added(sums), f"GROUP BY {names}, at")
+        grain = "" if by_unit else f"AND grain = '{each.width}' "
+        parts.append(
+            f"SELECT {names}, {time.format('period_start')} AS at, {amounts} FROM {table} "
+            f"WHERE project_id = ANY(:projects) {grain}AND {each.within('period_start', parameters)} {group}"
+        )
     cells = " UNION ALL ".join(parts)
+    source = (
+        "cells s JOIN projects p ON p.id = s.project_id "
+        "JOIN attributions a ON a.project_id = s.project_id AND a.attribution_id = s.attribution_id"
+    )
+    if by_unit:
+        source += " JOIN work_units u ON u.project_id = s.project_id AND u.unit_id = s.unit_id"
     if by_unit and not by_bucket:
-        return Plan(by_bucket, by_unit, sums, f"WITH cells AS NOT MATERIALIZED ({cells})", parameters)
+        return Plan(by_bucket, sums, f"WITH cells AS NOT MATERIALIZED ({cells})", source, parameters)
     if len(parts) > 1:
         cells = f"SELECT {names}, at, {added(sums)} FROM ({cells}) part GROUP BY {names}, at"
-    return Plan(by_bucket, by_unit, sums, f"WITH cells AS MATERIALIZED ({cells})", parameters)
+    return Plan(by_bucket, sums, f"WITH cells AS MATERIALIZED ({cells})", source, parameters)
 
 
-def _periods(
-    query: CostQuery,
-    table: str,
-    days: bool,
-    keys: Sequence[str],
-    sums: tuple[str, ...],
-    time: str,
-    parameters: dict[str, Any],
-) -> list[str]:
-    first, last = _up(query.start, _HOUR), _down(query.end, _HOUR)
-    if first >= last:
-        return [_charges(query.start, query.end, "all", keys, sums, time, parameters)]
-    parts: list[str] = []
-    first_day, last_day = _up(first, 24 * _HOUR), _down(last, 24 * _HOUR)
-    spans = [("hour", first, last, "whole")]
-    if days and first_day < last_day:
-        spans = [
-            ("day", first_day, last_day, "days"),
-            ("hour", first, first_day, "before"),
-            ("hour", last_day, last, "after"),
-        ]
-    names = ", ".join(keys)
-    at = time.format("period_start")
-    for grain, start, end, tag in spans:
-        if start < end:
-            parameters[f"from_{tag}"], parameters[f"to_{tag}"] = start, end
-            amounts, group = (
-                (", ".join(sums), "") if table == "rollup_units" else (added(sums), f"GROUP BY {names}, at")
-            )
-            parts.append(
-                f"SELECT {names}, {at} AS at, {amounts} FROM {table} WHERE project_id = ANY(:projects) "
-                f"AND grain = '{grain}' AND period_start >= :from_{tag} AND period_start < :to_{tag} {group}"
-            )
-    if query.start < first:
-        parts.append(_charges(query.start, first, "head", keys, sums, time, parameters))
-    if last < query.end:
-        parts.append(_charges(last, query.end, "tail", keys, sums, time, parameters))
-    return parts
+def moment_of(grain: Granularity) -> str:
+    """The SQL of an answer's `time`, with a place for the column it is made from."""
+    return "CAST(NULL AS timestamptz)" if grain is Granularity.NONE else f"date_trunc('{grain.value}', {{}}, 'UTC')"
 
 
-def _charges(
-    start: datetime,
-    end: datetime,
-    tag: str,
+def charges_of_period(
+    part: Part,
     keys: Sequence[str],
     sums: tuple[str, ...],
     time: str,
     parameters: dict[str, Any],
 ) -> str:
-    parameters[f"from_{tag}"], parameters[f"to_{tag}"] = start, end
-    parameters[f"month_{tag}"] = start.astimezone(UTC).date().replace(day=1)
-    parameters[f"last_{tag}"] = end.astimezone(UTC).date()
+    """A query of the live charges of some minutes, added up by the keys and `at`."""
     names = ", ".join("line.bucket" if key == "bucket" else f"c.{key}" for key in keys)
     by_line = sums == LINE_SUMS
     amounts = added(sums, "line") if by_line else of_charges("c", wanted=sums)
     lines = f" CROSS JOIN {lines_of_charges('c')}" if by_line else ""
-    at = time.format("c.end_at")
+    within = part.within("c.end_at", parameters)
+    first, last = part.start.astimezone(UTC).date().replace(day=1), part.end.astimezone(UTC).date()
     return (
-        f"SELECT {names}, {at} AS at, {amounts} FROM charges c{lines} WHERE c.project_id = ANY(:projects) "
-        f"AND c.end_at >= :from_{tag} AND c.end_at < :to_{tag} AND c.superseded_at IS NULL "
-        f"AND c.month >= :month_{tag} AND c.month <= :last_{tag} GROUP BY {names}, {len(keys) + 1}"
+        f"SELECT {names}, {time.format('c.end_at')} AS at, {amounts} FROM charges c{lines} "
+        f"WHERE c.project_id = ANY(:projects) AND {within} AND c.superseded_at IS NULL "
+        f"AND c.month >= '{first}' AND c.month <= '{last}' GROUP BY {names}, {len(keys) + 1}"
     )
 
 
-def conditions(query: CostQuery, parameters: dict[str, Any]) -> str:
+def conditions(query: CostQuery, parameters: dict[str, Any], columns: Mapping[str, str] | None = None) -> str:
     """The filters as SQL: values of one dimension are alternatives, dimensions narrow; None finds what has none."""
     wanted: dict[str, list[str | None]] = {}
     for name, value in query.filters:
         wanted.setdefault(name, []).append(value)
     clauses: list[str] = []
     for position, (name, values) in enumerate(wanted.items()):
-        column = column_of(name, parameters)
+        column = column_of(name, parameters, columns)
         parameters[f"filter_{position}"] = [value for value in values if value is not None]
         clause = f"{column} = ANY(CAST(:filter_{position} AS text[]))"
         clauses.append(f"({clause} OR {column} IS NULL)" if None in values else clause)
     return " AND ".join(clauses) or "true"
-
-
-def joined(plan: Plan) -> str:
-    """FROM clause of a plan's cells with what they belong to. Inner joins: every id is interned with its charge."""
-    units = " JOIN work_units u ON u.project_id = s.project_id AND u.unit_id = s.unit_id" if plan.by_unit else ""
-    return (
-        "cells s JOIN projects p ON p.id = s.project_id "
-        f"JOIN attributions a ON a.project_id = s.project_id AND a.attribution_id = s.attribution_id{units}"
-    )
-
-
-def _up(moment: datetime, width: timedelta) -> datetime:
-    lower = _down(moment, width)
-    return lower if lower == moment else lower + width
-
-
-def _down(moment: datetime, width: timedelta) -> datetime:
-    utc = moment.astimezone(UTC)
-    whole = utc.replace(minute=0, second=0, microsecond=0)
-    return whole if width == _HOUR else whole.replace(hour=0)

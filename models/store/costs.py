@@ -13,12 +13,13 @@ from models.core.errors import BadInput
 from models.core.queries import CostQuery, CostRow, Costs
 from models.core.time import rfc3339
 from models.core.vocabulary import BUCKETS, CostBasis, Granularity
-from models.store.cost_sql import Plan, checked_dimensions, column_of, conditions, is_dimension, joined, plan
+from models.store.cost_sql import Plan, checked_dimensions, column_of, conditions, is_dimension, needs_unit, plan
+from models.store.cover import widened
 from models.store.sums import COSTS
 from models.store.task_counts import task_counts
-
-UNKNOWN = "-1e22"
-"""Where groups without any known cost sort: after all others."""
+from models.store.unit_costs import keyed_plan, kind_of, totals_page
+from models.store.unit_sums import UNPRICED
+from models.store.unit_task_counts import unit_task_counts
 
 
 def answer_costs(connection: Connection, query: CostQuery) -> Costs:
@@ -38,11 +39,23 @@ def answer_costs(connection: Connection, query: CostQuery) -> Costs:
         reason = f"start {rfc3339(query.start)} is not before end {rfc3339(query.end)}"
         raise BadInput(reason, [{"field": "start", "reason": reason}])
     by_bucket = "bucket" in (*query.group_by, *(name for name, _ in query.filters))
-    chosen = plan(query, by_bucket=by_bucket)
-    rows = _rows(connection, query, chosen)
+    asked = widened(connection, query)
+    kind = None if by_bucket else kind_of(asked)
+    if kind in ("task", "session"):
+        parameters: dict[str, Any] = {}
+        after = _after(query, parameters)
+        rows = [
+            (_row(asked, found._mapping, False), found._mapping)
+            for found in totals_page(connection, asked, kind, after, parameters)
+        ]
+        totals = None
+    else:
+        chosen = plan(asked, by_bucket=by_bucket) if kind is None else keyed_plan(asked, kind)
+        rows, totals = _rows(connection, query, asked, chosen, with_totals=_tells_totals(asked, by_bucket))
     page, following = rows[: query.limit], rows[query.limit :]
-    totals = _totals(connection, query)
-    counted = [] if by_bucket else _tasks(connection, query, page)
+    if totals is None:
+        totals = _totals(connection, asked)
+    counted = [] if by_bucket else _tasks(connection, asked, kind, page)
     return Costs(
         query=query,
         rows=counted or [row for row, _ in page],
@@ -51,28 +64,46 @@ def answer_costs(connection: Connection, query: CostQuery) -> Costs:
     )
 
 
-def _rows(connection: Connection, query: CostQuery, chosen: Plan) -> list[tuple[CostRow, Any]]:
+def _tells_totals(query: CostQuery, by_bucket: bool) -> bool:
+    """Whether the cells of the rows are also the cheapest way to their totals; buckets do not tell calls."""
+    filtered = [name for name, _ in query.filters]
+    if by_bucket:
+        return "bucket" in filtered
+    return any(map(needs_unit, filtered)) or not any(map(needs_unit, query.group_by))
+
+
+def _rows(
+    connection: Connection, query: CostQuery, asked: CostQuery, chosen: Plan, *, with_totals: bool
+) -> tuple[list[tuple[CostRow, Any]], CostRow | None]:
+    """A page of groups and one row more, and the totals where the same cells tell them."""
     parameters = dict(chosen.parameters)
-    columns = [column_of(name, parameters) for name in query.group_by]
+    columns = [column_of(name, parameters, chosen.columns) for name in asked.group_by]
     keys = "".join(f"{column} AS key_{position}, " for position, column in enumerate(columns))
     names = [f"key_{position}" for position in range(len(columns))]
-    where = conditions(query, parameters)
-    known = "listed_charges" if query.basis is CostBasis.LIST else "priced_charges"
-    cost = f"CASE WHEN {known} > 0 THEN {query.basis.value}_cost ELSE {UNKNOWN}::numeric END"
+    where = conditions(asked, parameters, chosen.columns)
+    known = "listed_charges" if asked.basis is CostBasis.LIST else "priced_charges"
+    cost = f"CASE WHEN {known} > 0 THEN {asked.basis.value}_cost ELSE {UNPRICED}::numeric END"
     place = f"jsonb_build_array({', '.join(names)})::text" if names else "''"
     after = _after(query, parameters)
-    grouping = ", ".join([*columns, "s.at"])
+    sets = f"GROUPING SETS (({', '.join([*columns, 's.at'])}), ())" if with_totals else ", ".join([*columns, "s.at"])
+    is_total = "grouping(s.at) = 1" if with_totals else "false"
     found = connection.execute(
         text(
             f"{chosen.cells}, grouped AS ("
-            f"SELECT {keys}s.at, {_sums(chosen)} FROM {joined(chosen)} WHERE {where} GROUP BY {grouping} "
-            "HAVING sum(s.charges) <> 0), "
+            f"SELECT {keys}s.at, {is_total} AS is_total, {_sums(chosen)} FROM {chosen.source} WHERE {where} "
+            f"GROUP BY {sets} HAVING sum(s.charges) <> 0), "
             f'placed AS (SELECT *, {cost} AS sort_cost, {place} COLLATE "C" AS place FROM grouped) '
-            f"SELECT * FROM placed WHERE {after} ORDER BY at NULLS FIRST, sort_cost DESC, place LIMIT :page"
+            f"SELECT * FROM placed WHERE is_total OR ({after}) "
+            "ORDER BY is_total DESC, at NULLS FIRST, sort_cost DESC, place LIMIT :page"
         ),
-        {**parameters, "page": query.limit + 1},
-    )
-    return [(_row(query, found_row._mapping, chosen.by_bucket), found_row._mapping) for found_row in found]
+        {**parameters, "page": query.limit + 2},
+    ).all()
+    rows = [(_row(asked, row._mapping, chosen.by_bucket), row._mapping) for row in found if not row.is_total]
+    if not with_totals:
+        return rows, None
+    ungrouped = replace(asked, group_by=(), granularity=Granularity.NONE)
+    total = next((_row(ungrouped, row._mapping, chosen.by_bucket) for row in found if row.is_total), None)
+    return rows, total
 
 
 def _totals(connection: Connection, query: CostQuery) -> CostRow:
@@ -82,7 +113,7 @@ def _totals(connection: Connection, query: CostQuery) -> CostRow:
     chosen = plan(ungrouped, by_bucket=by_bucket)
     where = conditions(ungrouped, chosen.parameters)
     found = connection.execute(
-        text(f"{chosen.cells} SELECT {_sums(chosen)} FROM {joined(chosen)} WHERE {where}"),
+        text(f"{chosen.cells} SELECT {_sums(chosen)} FROM {chosen.source} WHERE {where}"),
         chosen.parameters,
     ).one()
     return _row(ungrouped, found._mapping, by_bucket)
@@ -115,7 +146,9 @@ def _row(query: CostQuery, found: Any, by_bucket: bool) -> CostRow:
     )
 
 
-def _tasks(connection: Connection, query: CostQuery, page: list[tuple[CostRow, Any]]) -> list[CostRow]:
+def _tasks(
+    connection: Connection, query: CostQuery, kind: str | None, page: list[tuple[CostRow, Any]]
+) -> list[CostRow]:
     """The rows of a page with their distinct tasks counted; calls without a task are no task."""
     if not page:
         return []
@@ -124,7 +157,11 @@ def _tasks(connection: Connection, query: CostQuery, page: list[tuple[CostRow, A
         for row, _ in page:
             row.tasks = int(row.keys["task"] is not None and bool(row.calls))
         return [row for row, _ in page]
-    counts = task_counts(connection, query)
+    counts = None
+    if kind in ("session", "user", "tags"):
+        counts = unit_task_counts(connection, query, kind, [row for row, _ in page])
+    elif kind is None:
+        counts = task_counts(connection, query)
     if counts is None:
         counts = _counts_by_unit(connection, query)
     for row, _ in page:
@@ -143,7 +180,7 @@ def _counts_by_unit(connection: Connection, query: CostQuery) -> dict[tuple[Any,
     found = connection.execute(
         text(
             f"{chosen.cells} SELECT {names}at, count(*) AS tasks FROM ("
-            f"SELECT {keys}s.at, s.project_id, u.task FROM {joined(chosen)} WHERE {where} AND u.task IS NOT NULL "
+            f"SELECT {keys}s.at, s.project_id, u.task FROM {chosen.source} WHERE {where} AND u.task IS NOT NULL "
             f"GROUP BY {', '.join([*columns, 's.at', 's.project_id', 'u.task'])} HAVING sum(s.calls) > 0) task "
             f"GROUP BY {names}at"
         ),

@@ -145,9 +145,9 @@ def outcome_summary(
     cells = (
         f"SELECT r.project_id, u.task, {column} AS key, sum(r.effective_cost) AS cost, "
         "sum(r.priced_charges) AS priced, sum(r.unpriced_calls) AS unpriced "
-        "FROM rollup_units r JOIN attributions a USING (project_id, attribution_id) "
+        "FROM unit_cells r JOIN attributions a USING (project_id, attribution_id) "
         "JOIN work_units u ON u.project_id = r.project_id AND u.unit_id = r.unit_id "
-        "WHERE r.project_id = ANY(:projects) AND r.grain = 'hour' AND r.period_start >= :start "
+        "WHERE r.project_id = ANY(:projects) AND r.period_start >= :start "
         "AND r.period_start < :end AND u.task IS NOT NULL GROUP BY 1, 2, 3"
     )
     ended = ", ".join(

@@ -73,8 +73,9 @@ class StoreReader:
                 row.project_id: (row.first, row.last)
                 for row in connection.execute(
                     text(
-                        "SELECT project_id, min(period_start) AS first, max(period_start) AS last "
-                        "FROM rollup_calls WHERE grain = 'hour' GROUP BY project_id"
+                        "SELECT p.id AS project_id, (SELECT min(r.period_start) FROM rollup_calls r "
+                        "WHERE r.project_id = p.id AND r.grain = 'hour') AS first, (SELECT max(r.period_start) "
+                        "FROM rollup_calls r WHERE r.project_id = p.id AND r.grain = 'hour') AS last FROM projects p"
                     )
                 )
             }
@@ -90,7 +91,9 @@ class StoreReader:
             chosen = list(projects) if projects is not None else [each.id for each in list_projects(connection)]
             fresh = freshness(connection, chosen)
             calls = connection.execute(
-                text("SELECT coalesce(sum(calls), 0) FROM rollup_calls WHERE grain = 'day' AND project_id = ANY(:ids)"),
+                text(
+                    "SELECT coalesce(sum(calls), 0) FROM rollup_calls WHERE grain = 'month' AND project_id = ANY(:ids)"
+                ),
                 {"ids": chosen},
             ).scalar_one()
             stored = sum(span_counts(connection, project_id).stored for project_id in chosen)

@@ -4,41 +4,33 @@ A cell may lie in several parts that add up, so figures are complete at the comm
 wait for one another, and nothing is counted twice: a part and its charges are one transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from sqlalchemy import Connection, text
 
-from models.store.sums import CALL_SUMS, LINE_SUMS, added, lines_of_charges, of_charges
+from models.store.sums import CALL_SUMS, LINE_SUMS, added, differs_from_zero, lines_of_charges, of_charges
+from models.store.unit_sums import CELL, restate_units
 
-ROLLUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
-    "rollup_calls": (("attribution_id",), CALL_SUMS, ("hour", "day")),
-    "rollup_units": (("attribution_id", "unit_id", "task_id"), CALL_SUMS, ("hour",)),
-    "rollup_lines": (("attribution_id", "bucket"), LINE_SUMS, ("hour", "day")),
+ROLLUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "rollup_calls": (("attribution_id",), CALL_SUMS),
+    "rollup_lines": (("attribution_id", "bucket"), LINE_SUMS),
 }
-"""Table → its dimensions, its sums, and the grains it is kept in."""
+"""Narrow rollups: table → its dimensions and its sums."""
+GRAINS = ("hour", "day", "month")
 
-# What a column is called where it is not the charge's own. The task of a unit is looked up with its interned name.
-_FROM = {"bucket": "line.bucket", "task_id": "hashtextextended(unit.task, 0)"}
 _STAGED = "(SELECT 1 AS sign, i.* FROM charges_in i UNION ALL SELECT -1 AS sign, o.* FROM charges_out o)"
 
 
 def add_parts(connection: Connection) -> None:
     """Add the staged charges (`charges_in`) and take off the superseded ones (`charges_out`), in every rollup."""
     _insert(connection, _STAGED, "c.sign", {})
+    _insert_units(connection, "unit_parts", _STAGED, "c.sign", {})
     connection.execute(
         text(
             "INSERT INTO dirty_hours (project_id, hour) "
             f"SELECT DISTINCT project_id, date_trunc('hour', end_at, 'UTC') FROM {_STAGED} c"
-        )
-    )
-    connection.execute(
-        text(
-            "INSERT INTO dirty_tasks (project_id, task_id) "
-            f"SELECT DISTINCT c.project_id, {_FROM['task_id']} "
-            f"FROM (SELECT DISTINCT project_id, unit_id FROM {_STAGED} staged) c "
-            "JOIN work_units unit ON unit.project_id = c.project_id AND unit.unit_id = c.unit_id "
-            "WHERE unit.task IS NOT NULL"
         )
     )
 
@@ -48,62 +40,80 @@ def rebuild_hours(connection: Connection, project_id: int, start: datetime, end:
 
     The transaction must be REPEATABLE READ: a part committed between dropping and adding would count twice.
     """
-    scope = {"project_id": project_id, "start": start, "end": end}
-    _mark_tasks(connection, scope)
+    scope: dict[str, object] = {"project_id": project_id, "start": start, "end": end}
+    within = "project_id = :project_id AND period_start >= :start AND period_start < :end"
+    months = (
+        "project_id = :project_id AND grain = 'month' "
+        "AND period_start >= date_trunc('month', CAST(:start AS timestamptz), 'UTC') AND period_start < :end"
+    )
     for table in ROLLUPS:
-        connection.execute(
-            text(
-                f"DELETE FROM {table} WHERE project_id = :project_id AND grain IN ('hour', 'day') "
-                "AND period_start >= :start AND period_start < :end"
-            ),
-            scope,
-        )
+        connection.execute(text(f"DELETE FROM {table} WHERE {within} AND grain IN ('hour', 'day')"), scope)
+        connection.execute(text(f"DELETE FROM {table} WHERE {months}"), scope)
+    for table in ("rollup_units", "unit_parts"):
+        connection.execute(text(f"DELETE FROM {table} WHERE {within}"), scope)
     live = (
         "(SELECT 1 AS sign, l.* FROM charges l WHERE l.project_id = :project_id AND l.end_at >= :start "
         "AND l.end_at < :end AND l.superseded_at IS NULL "
         "AND l.month >= date_trunc('month', CAST(:start AS timestamptz), 'UTC')::date AND l.month <= :end)"
     )
-    _insert(connection, live, "c.sign", scope)
-    _mark_tasks(connection, scope)
-
-
-def _mark_tasks(connection: Connection, scope: Mapping[str, object]) -> None:
-    connection.execute(
-        text(
-            "INSERT INTO dirty_tasks (project_id, task_id) SELECT DISTINCT project_id, task_id FROM rollup_units "
-            "WHERE project_id = :project_id AND grain = 'hour' AND period_start >= :start AND period_start < :end "
-            "AND task_id IS NOT NULL"
-        ),
-        scope,
-    )
-
-
-def _insert(connection: Connection, source: str, sign: str, scope: dict[str, object]) -> None:
-    for table, (dimensions, sums, grains) in ROLLUPS.items():
-        by_line = table == "rollup_lines"
-        keys = ", ".join(f"{_FROM.get(name, f'c.{name}')} AS {name}" for name in dimensions)
-        groups = ", ".join(_FROM.get(name, f"c.{name}") for name in dimensions)
-        columns = ", ".join(("project_id", "grain", "period_start", *dimensions, *sums))
-        amounts = added(LINE_SUMS, "line") if by_line else of_charges("c", sign)
-        more = f" CROSS JOIN {lines_of_charges('c', sign)}" if by_line else ""
-        if "task_id" in dimensions:
-            more = " LEFT JOIN work_units unit ON unit.project_id = c.project_id AND unit.unit_id = c.unit_id"
-        base = (
-            f"SELECT c.project_id, 'hour' AS grain, date_trunc('hour', c.end_at, 'UTC') AS period_start, {keys}, "
-            f"{amounts} FROM {source} c{more} GROUP BY c.project_id, 3, {groups}"
-        )
+    _insert(connection, live, "1", scope, grains=("hour", "day"))
+    for table, (dimensions, sums) in ROLLUPS.items():
+        # A month may begin before the period and end after it: its days say what it holds.
         names = ", ".join(dimensions)
-        days = (
-            f" UNION ALL SELECT project_id, 'day', date_trunc('day', period_start, 'UTC'), {names}, {added(sums)} "
-            f"FROM hours GROUP BY project_id, 3, {names}"
-        )
         connection.execute(
             text(
-                f"WITH hours AS MATERIALIZED ({base}) INSERT INTO {table} ({columns}) "
-                f"SELECT {columns} FROM hours{days if 'day' in grains else ''}"
+                f"INSERT INTO {table} (project_id, grain, period_start, {names}, {', '.join(sums)}) "
+                f"SELECT project_id, 'month', date_trunc('month', period_start, 'UTC'), {names}, {added(sums)} "
+                f"FROM {table} WHERE project_id = :project_id AND grain = 'day' "
+                "AND period_start >= date_trunc('month', CAST(:start AS timestamptz), 'UTC') "
+                "AND period_start < date_trunc('month', CAST(:end AS timestamptz) - interval '1 microsecond', 'UTC')"
+                f" + interval '1 month' GROUP BY project_id, 3, {names} HAVING sum(charges) <> 0"
             ),
             scope,
         )
+    _insert_units(connection, "rollup_units", live, "1", scope)
+    restate_units(connection, project_id)
+
+
+def _insert(
+    connection: Connection, source: str, sign: str, scope: dict[str, object], grains: Sequence[str] = GRAINS
+) -> None:
+    for table, (dimensions, sums) in ROLLUPS.items():
+        by_line = table == "rollup_lines"
+        keys = ", ".join("line.bucket" if name == "bucket" else f"c.{name}" for name in dimensions)
+        columns = ", ".join(("project_id", "grain", "period_start", *dimensions, *sums))
+        amounts = added(LINE_SUMS, "line") if by_line else of_charges("c", sign)
+        more = f" CROSS JOIN {lines_of_charges('c', sign)}" if by_line else ""
+        names = ", ".join(dimensions)
+        steps = [
+            f"hours AS MATERIALIZED (SELECT c.project_id, 'hour' AS grain, date_trunc('hour', c.end_at, 'UTC') "
+            f"AS period_start, {keys}, {amounts} FROM {source} c{more} GROUP BY c.project_id, 3, {keys})"
+        ]
+        for finer, grain in pairwise(GRAINS):
+            if grain in grains:
+                steps.append(
+                    f"{grain}s AS MATERIALIZED (SELECT project_id, '{grain}' AS grain, "
+                    f"date_trunc('{grain}', period_start, 'UTC') AS period_start, {names}, {added(sums)} "
+                    f"FROM {finer}s GROUP BY project_id, 3, {names})"
+                )
+        every = " UNION ALL ".join(f"SELECT {columns} FROM {grain}s" for grain in grains)
+        connection.execute(text(f"WITH {', '.join(steps)} INSERT INTO {table} ({columns}) {every}"), scope)
+
+
+def _insert_units(connection: Connection, table: str, source: str, sign: str, scope: dict[str, object]) -> None:
+    """Cells per unit of work. Its task and session are looked up with its interned names."""
+    cell = f"{', '.join(CELL)}"
+    connection.execute(
+        text(
+            f"WITH cells AS MATERIALIZED (SELECT c.project_id, date_trunc('hour', c.end_at, 'UTC') AS period_start, "
+            f"c.attribution_id, c.unit_id, {of_charges('c', sign)} FROM {source} c GROUP BY c.project_id, 2, 3, 4) "
+            f"INSERT INTO {table} ({cell}, {', '.join(CALL_SUMS)}) "
+            "SELECT cells.project_id, period_start, attribution_id, cells.unit_id, hashtextextended(unit.task, 0), "
+            f"hashtextextended(unit.session, 0), {', '.join(CALL_SUMS)} FROM cells "
+            "LEFT JOIN work_units unit ON unit.project_id = cells.project_id AND unit.unit_id = cells.unit_id"
+        ),
+        scope,
+    )
 
 
 def claim_dirty_hours(connection: Connection, limit: int) -> list[tuple[int, datetime]]:
@@ -120,30 +130,49 @@ def claim_dirty_hours(connection: Connection, limit: int) -> list[tuple[int, dat
 
 
 def merge_hours(connection: Connection, project_id: int, hours: list[datetime], *, units: bool = False) -> int:
-    """Put the parts of these hours and of their days together: one row per cell. Returns the rows that went.
+    """Put the parts of these hours, their days and months together: one row per cell. Returns the rows that went.
 
     One statement per table deletes and inserts: a part that arrives meanwhile is not seen and stays for later.
     """
     days = sorted({hour.replace(hour=0) for hour in hours})
+    months = sorted({day.replace(day=1) for day in days})
     gone = 0
-    for table, (dimensions, sums, grains) in ROLLUPS.items():
-        if table == "rollup_units" and not units:
-            continue
-        cell = ", ".join(("project_id", "grain", "period_start", *dimensions))
-        for grain, periods in (("hour", hours), ("day", days)):
-            if grain not in grains:
-                continue
-            gone += connection.execute(
-                text(
-                    f"WITH parts AS (DELETE FROM {table} WHERE project_id = :project_id AND grain = :grain "
-                    f"AND period_start = ANY(:periods) RETURNING *), "
-                    f"merged AS (INSERT INTO {table} ({cell}, {', '.join(sums)}) "
-                    f"SELECT {cell}, {added(sums)} FROM parts GROUP BY {cell} HAVING sum(charges) <> 0 RETURNING 1) "
-                    "SELECT (SELECT count(*) FROM parts) - (SELECT count(*) FROM merged)"
-                ),
-                {"project_id": project_id, "grain": grain, "periods": list(periods)},
-            ).scalar_one()
+    for table, (dimensions, sums) in ROLLUPS.items():
+        cell = ("project_id", "grain", "period_start", *dimensions)
+        for grain, periods in zip(GRAINS, (hours, days, months), strict=True):
+            scope = {"project_id": project_id, "grain": grain, "periods": list(periods)}
+            gone += _merge(connection, table, cell, sums, "grain = :grain AND ", scope)
+    if units:
+        gone += _merge(
+            connection, "rollup_units", CELL, CALL_SUMS, "", {"project_id": project_id, "periods": list(hours)}
+        )
     return gone
+
+
+def _merge(
+    connection: Connection,
+    table: str,
+    cell: Sequence[str],
+    sums: Sequence[str],
+    grain: str,
+    scope: Mapping[str, object],
+) -> int:
+    names = ", ".join(cell)
+    amounts = ", ".join(f"sum({name})" for name in sums)
+    within = f"{grain}project_id = :project_id AND period_start = ANY(:periods)"
+    # Only cells that lie in several parts, or came to nothing: the others are as they should be.
+    return connection.execute(
+        text(
+            f"WITH chosen AS (SELECT id, count(*) OVER (PARTITION BY {names}) AS parts, charges FROM {table} "
+            f"WHERE {within}), "
+            f"parts AS (DELETE FROM {table} WHERE id IN (SELECT id FROM chosen WHERE parts > 1 OR charges = 0) "
+            "RETURNING *), "
+            f"merged AS (INSERT INTO {table} ({names}, {', '.join(sums)}) "
+            f"SELECT {names}, {amounts} FROM parts GROUP BY {names} HAVING {differs_from_zero(sums)} RETURNING 1) "
+            "SELECT (SELECT count(*) FROM parts) - (SELECT count(*) FROM merged)"
+        ),
+        scope,
+    ).scalar_one()
 
 
 def settled(hour: datetime, at: datetime) -> bool:

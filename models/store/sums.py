@@ -1,5 +1,7 @@
 """What a rollup adds up, said once: the same expressions sum new charges, withdrawn ones, edge hours and rebuilds."""
 
+from collections.abc import Sequence
+
 from models.core.vocabulary import BUCKETS
 
 TOKENS = tuple(bucket.value for bucket in BUCKETS)
@@ -19,10 +21,15 @@ CALL_SUMS = (
 LINE_SUMS = ("charges", "priced_charges", "listed_charges", "tokens", "unpriced_tokens", "quantity", *COSTS)
 
 
-def added(columns: tuple[str, ...], alias: str = "") -> str:
+def added(columns: Sequence[str], alias: str = "") -> str:
     """`sum(column) AS column` for each column: how parts of a cell are put together."""
     prefix = f"{alias}." if alias else ""
     return ", ".join(f"sum({prefix}{column}) AS {column}" for column in columns)
+
+
+def differs_from_zero(columns: Sequence[str]) -> str:
+    """Whether any of the added up columns is not zero: a cell of which nothing is left needs no row."""
+    return f"({', '.join(f'sum({column})' for column in columns)}) <> ({', '.join('0' for _ in columns)})"
 
 
 def of_charges(alias: str = "c", sign: str = "1", wanted: tuple[str, ...] = CALL_SUMS) -> str:

@@ -309,43 +309,42 @@ class RollupCall(SumColumns, Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     project_id: Mapped[int] = mapped_column(BigInteger)
     grain: Mapped[str] = mapped_column(Text)
-    """`hour` or `day`, UTC."""
+    """`hour`, `day` or `month`, UTC."""
     period_start: Mapped[Moment]
     attribution_id: Mapped[Count]
 
 
 class RollupUnit(SumColumns, Base):
-    """Sums per hour, attribution and unit of work: what groupings by task, session, user and tag read."""
+    """Sums per UTC hour, attribution and unit of work: what wide groupings with narrow filters read.
+
+    What was charged lately lies in `unit_parts`; the view `unit_cells` is both together.
+    """
 
     __tablename__ = "rollup_units"
     __table_args__ = (
-        Index(None, "project_id", "grain", "period_start"),
+        Index(None, "project_id", "period_start"),
         Index(None, "project_id", "unit_id"),
-        # Serves store.task_counts: the cells of a task that changed.
+        # Serve store.task_counts and store.unit_costs: the cells of some tasks or sessions.
         Index(
             "ix_rollup_units_project_id_task_id", "project_id", "task_id", postgresql_where=text("task_id IS NOT NULL")
+        ),
+        Index(
+            "ix_rollup_units_project_id_session_id",
+            "project_id",
+            "session_id",
+            postgresql_where=text("session_id IS NOT NULL"),
         ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     project_id: Mapped[int] = mapped_column(BigInteger)
-    grain: Mapped[str] = mapped_column(Text)
     period_start: Mapped[Moment]
     attribution_id: Mapped[Count]
     unit_id: Mapped[Count]
     task_id: Mapped[Count | None]
     """64-bit hash of the unit's task; null: it has none."""
-
-
-class DirtyTask(Base):
-    """A task whose cells changed since it was counted."""
-
-    __tablename__ = "dirty_tasks"
-    __table_args__ = (Index(None, "project_id", "task_id"),)
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    project_id: Mapped[int] = mapped_column(BigInteger)
-    task_id: Mapped[Count]
+    session_id: Mapped[Count | None]
+    """64-bit hash of the unit's session; null: it has none."""
 
 
 class TaskShape(Base):

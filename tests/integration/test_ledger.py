@@ -15,11 +15,11 @@ from models.core.errors import BadInput
 from models.core.queries import CallQuery, CostQuery
 from models.core.telemetry import Call, TokenCounts
 from models.core.vocabulary import BUCKETS, CallStatus, Granularity
-from models.store import task_counts
+from models.store import task_shapes
 from models.store.projects import ensure_project
 from models.store.reader import StoreReader
 from models.store.rollups import rebuild_hours
-from models.store.task_counts import count_tasks
+from models.store.unit_sums import merge_units, restate_units
 from tests.ledger_builders import END, START, all_pages, make_call, settle
 
 AT = datetime(2026, 11, 3, 10, 15, tzinfo=UTC)
@@ -259,7 +259,7 @@ def test_distinct_tasks_are_those_of_the_calls_whatever_is_counted_already(
         settle(database, project, [1, 2, 3, 4], left)
         if chance.random() < 0.7:
             with database.begin() as connection:
-                count_tasks(connection, chance.choice([1, 1000]))
+                merge_units(connection, chance.choice([1, 1000]))
         for group_by in ((), ("agent",), ("team", "model"), ("task",), ("tag:feature",)):
             for granularity in (Granularity.NONE, Granularity.DAY, Granularity.MONTH):
                 moments = (START, START + timedelta(days=chance.randrange(60)), START + timedelta(hours=600))
@@ -286,17 +286,14 @@ def value_of(call: Call, dimension: str) -> str | None:
 def test_counting_again_and_merging_leave_the_shapes_as_they_are(
     database: Engine, project: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task_counts, "MERGE_FROM", 1)
+    monkeypatch.setattr(task_shapes, "MERGE_FROM", 1)
     calls = [make_call(1, number, AT, TokenCounts(input=1), task=f"task {number % 3}") for number in range(1, 10)]
     settle(database, project, [1], calls)
     for _ in range(2):
         with database.begin() as connection:
-            count_tasks(connection, 1000)
-            connection.execute(
-                text("INSERT INTO dirty_tasks (project_id, task_id) SELECT project_id, task_id FROM task_shapes")
-            )
+            merge_units(connection, 1000)
     with database.begin() as connection:
-        count_tasks(connection, 1000)
+        restate_units(connection, project)
         kept = connection.execute(
             text("SELECT tasks, merged FROM rollup_tasks WHERE project_id = :project"), {"project": project}
         ).all()

@@ -1,0 +1,96 @@
+"""Which sums cover a period: months where they fit, days and hours beside them, charges for the minutes at the edges."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from models.core.queries import CostQuery
+from models.core.vocabulary import Granularity
+
+WIDTHS: Mapping[Granularity, tuple[str, ...]] = {
+    Granularity.NONE: ("month", "day", "hour"),
+    Granularity.MONTH: ("month", "day", "hour"),
+    Granularity.DAY: ("day", "hour"),
+    Granularity.HOUR: ("hour",),
+}
+"""Grains whose cells lie within one cell of the answer, the widest first."""
+
+
+@dataclass(slots=True, frozen=True)
+class Part:
+    """A part of a period that is read from sums of one grain, or (None) from charges."""
+
+    width: str | None
+    start: datetime
+    end: datetime
+
+    def within(self, column: str, parameters: dict[str, Any]) -> str:
+        """The condition that a moment lies in it."""
+        number = len(parameters)
+        parameters[f"from_{number}"], parameters[f"to_{number}"] = self.start, self.end
+        return f"{column} >= :from_{number} AND {column} < :to_{number}"
+
+
+def cover(start: datetime, end: datetime, widths: Sequence[str]) -> list[Part]:
+    """The period in parts that do not overlap and leave nothing out: as much as possible of the widest first."""
+    if start >= end:
+        return []
+    if not widths:
+        return [Part(None, start, end)]
+    first, last = ceiling(start, widths[0]), floor(end, widths[0])
+    if first >= last:
+        return cover(start, end, widths[1:])
+    return [Part(widths[0], first, last), *cover(start, first, widths[1:]), *cover(last, end, widths[1:])]
+
+
+def floor(moment: datetime, width: str) -> datetime:
+    """The first moment of the UTC hour, day or month it lies in."""
+    whole = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return whole if width == "hour" else whole.replace(hour=0) if width == "day" else whole.replace(hour=0, day=1)
+
+
+def ceiling(moment: datetime, width: str) -> datetime:
+    """The moment itself where an hour, day or month begins with it, else the beginning of the next."""
+    begun = floor(moment, width)
+    if begun == moment:
+        return begun
+    step = {"hour": timedelta(hours=1), "day": timedelta(days=1), "month": timedelta(days=32)}[width]
+    return floor(begun + step, width)
+
+
+def widened(connection: Connection, query: CostQuery) -> CostQuery:
+    """The same question over a period that begins and ends with a month, day or hour where no charge lies between.
+
+    "This month until now" holds all there is of the month: the sums of the month answer it.
+    """
+    start, end = query.start, query.end
+    if ceiling(start, "month") == start and ceiling(end, "month") == end:
+        return query
+    earliest, latest = floor(start, "month"), ceiling(end, "month")
+    charges = "charges c WHERE c.project_id = each.id AND c.month"
+    found = connection.execute(
+        text(
+            f"SELECT max(before) AS before, min(after) AS after FROM unnest(CAST(:projects AS bigint[])) each (id), "
+            f"LATERAL (SELECT (SELECT max(c.end_at) FROM {charges} = :month AND c.end_at >= :earliest "
+            f"AND c.end_at < :start) AS before, (SELECT min(c.end_at) FROM {charges} = :last_month "
+            "AND c.end_at >= :end AND c.end_at < :latest) AS after) edges"
+        ),
+        {
+            "projects": list(query.projects),
+            "month": earliest.date(),
+            "last_month": floor(end, "month").date(),
+            "earliest": earliest,
+            "start": start,
+            "end": end,
+            "latest": latest,
+        },
+    ).one()
+    for width in ("hour", "day", "month"):
+        if found.before is None or found.before < floor(query.start, width):
+            start = floor(query.start, width)
+        if found.after is None or found.after >= ceiling(query.end, width):
+            end = ceiling(query.end, width)
+    return replace(query, start=start, end=end)
