@@ -66,7 +66,8 @@ CREATE INDEX ix_unit_totals_costliest ON unit_totals (project_id, kind, sort_cos
 CREATE INDEX ix_unit_totals_hours ON unit_totals (project_id, kind, first_hour, last_hour)
     INCLUDE (key_id, session_id, user_id, tags_id, is_mixed, calls);
 CREATE INDEX ix_unit_totals_mixed ON unit_totals (project_id, kind) WHERE is_mixed;
-CREATE INDEX ix_unit_totals_long ON unit_totals (project_id, kind) WHERE (last_hour - first_hour) >= interval '48:00:00';
+CREATE INDEX ix_unit_totals_long ON unit_totals (project_id, kind)
+    WHERE (last_hour - first_hour) >= interval '48:00:00';
 CREATE TABLE rollup_keys (
     project_id BIGINT NOT NULL,
     kind TEXT NOT NULL,
@@ -80,7 +81,8 @@ CREATE TABLE rollup_keys (
 ALTER TABLE rollup_units ADD COLUMN session_id BIGINT;
 DROP INDEX ix_rollup_units_project_id_grain_period_start;
 CREATE INDEX ix_rollup_units_project_id_period_start ON rollup_units (project_id, period_start);
-CREATE INDEX ix_rollup_units_project_id_session_id ON rollup_units (project_id, session_id) WHERE session_id IS NOT NULL;
+CREATE INDEX ix_rollup_units_project_id_session_id ON rollup_units (project_id, session_id)
+    WHERE session_id IS NOT NULL;
 """
 # What was added up so far becomes the queue: it counts as before and is put into the new sums by the workers.
 BEGIN_ANEW = f"""

@@ -7,7 +7,7 @@ from typing import Any
 
 from models.core.errors import BadInput
 from models.core.queries import CostQuery
-from models.core.vocabulary import DIMENSIONS, WIDE_DIMENSIONS, Granularity
+from models.core.vocabulary import DIMENSIONS, NARROW_DIMENSIONS, WIDE_DIMENSIONS, Granularity
 from models.store.cover import WIDTHS, Part, cover
 from models.store.sums import CALL_SUMS, LINE_SUMS, added, lines_of_charges, of_charges
 
@@ -106,17 +106,30 @@ def plan(query: CostQuery, *, by_bucket: bool, units_only: bool = False) -> Plan
             f"WHERE project_id = ANY(:projects) {grain}AND {each.within('period_start', parameters)} {group}"
         )
     cells = " UNION ALL ".join(parts)
-    source = (
-        "cells s JOIN projects p ON p.id = s.project_id "
-        "JOIN attributions a ON a.project_id = s.project_id AND a.attribution_id = s.attribution_id"
-    )
-    if by_unit:
-        source += " JOIN work_units u ON u.project_id = s.project_id AND u.unit_id = s.unit_id"
+    source = _belonging(query, used, by_unit)
     if by_unit and not by_bucket:
         return Plan(by_bucket, sums, f"WITH cells AS NOT MATERIALIZED ({cells})", source, parameters)
     if len(parts) > 1:
         cells = f"SELECT {names}, at, {added(sums)} FROM ({cells}) part GROUP BY {names}, at"
     return Plan(by_bucket, sums, f"WITH cells AS MATERIALIZED ({cells})", source, parameters)
+
+
+def _belonging(query: CostQuery, used: Sequence[str], by_unit: bool) -> str:
+    """Cells with what they belong to, as far as it is asked for.
+
+    Over one project the joins name it: the planner then knows how many rows an id finds.
+    """
+    one = len(query.projects) == 1
+    source = "cells s"
+    if "project" in used:
+        source += " JOIN projects p ON p.id = s.project_id"
+    if any(name in NARROW_DIMENSIONS and name != "project" for name in used):
+        on = "a.project_id = ANY(:projects)" if one else "a.project_id = s.project_id"
+        source += f" JOIN attributions a ON {on} AND a.attribution_id = s.attribution_id"
+    if by_unit:
+        on = "u.project_id = ANY(:projects)" if one else "u.project_id = s.project_id"
+        source += f" JOIN work_units u ON {on} AND u.unit_id = s.unit_id"
+    return source
 
 
 def moment_of(grain: Granularity) -> str:

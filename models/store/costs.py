@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -51,7 +52,10 @@ def answer_costs(connection: Connection, query: CostQuery) -> Costs:
         totals = None
     else:
         chosen = plan(asked, by_bucket=by_bucket) if kind is None else keyed_plan(asked, kind)
-        rows, totals = _rows(connection, query, asked, chosen, with_totals=_tells_totals(asked, by_bucket))
+        if by_bucket or not needs_units(asked):
+            rows, totals = _rows(connection, query, asked, chosen, with_totals=not by_bucket or _by_bucket(asked))
+        else:
+            rows, totals = _page_first(connection, query, asked, chosen), None
     page, following = rows[: query.limit], rows[query.limit :]
     if totals is None:
         totals = _totals(connection, asked)
@@ -64,12 +68,70 @@ def answer_costs(connection: Connection, query: CostQuery) -> Costs:
     )
 
 
-def _tells_totals(query: CostQuery, by_bucket: bool) -> bool:
-    """Whether the cells of the rows are also the cheapest way to their totals; buckets do not tell calls."""
-    filtered = [name for name, _ in query.filters]
-    if by_bucket:
-        return "bucket" in filtered
-    return any(map(needs_unit, filtered)) or not any(map(needs_unit, query.group_by))
+def needs_units(query: CostQuery) -> bool:
+    """Whether rows are grouped or filtered by task, session, user or a tag."""
+    return any(map(needs_unit, (*query.group_by, *(name for name, _ in query.filters))))
+
+
+def _by_bucket(query: CostQuery) -> bool:
+    return any(name == "bucket" for name, _ in query.filters)
+
+
+def _page_first(connection: Connection, query: CostQuery, asked: CostQuery, chosen: Plan) -> list[tuple[CostRow, Any]]:
+    """A page of groups and one row more: first which groups these are, by their cost alone, then all their sums.
+
+    Adding everything up for every group would take ten times the memory, and most of it is never shown.
+    """
+    parameters = dict(chosen.parameters)
+    columns = [column_of(name, parameters, chosen.columns) for name in asked.group_by]
+    keys = "".join(f"{column} AS key_{position}, " for position, column in enumerate(columns))
+    names = [f"key_{position}" for position in range(len(columns))]
+    where = conditions(asked, parameters, chosen.columns)
+    known = "listed_charges" if asked.basis is CostBasis.LIST else "priced_charges"
+    cost = f"CASE WHEN known > 0 THEN cost ELSE {UNPRICED}::numeric END"
+    place = f"jsonb_build_array({', '.join(names)})::text" if names else "''"
+    after = _after(query, parameters)
+    group = ", ".join([*columns, "s.at"])
+    found = connection.execute(
+        text(
+            f"{chosen.cells}, grouped AS (SELECT {keys}s.at, sum(s.{known}) AS known, "
+            f"sum(s.{asked.basis.value}_cost) AS cost FROM {chosen.source} WHERE {where} "
+            f"GROUP BY {group} HAVING sum(s.charges) <> 0), "
+            f'placed AS (SELECT *, {cost} AS sort_cost, {place} COLLATE "C" AS place FROM grouped) '
+            f"SELECT * FROM placed WHERE {after} ORDER BY at NULLS FIRST, sort_cost DESC, place LIMIT :page"
+        ),
+        {**parameters, "page": query.limit + 1},
+    ).all()
+    if not found:
+        return []
+    parameters = {name: value for name, value in parameters.items() if not name.startswith("after_")}
+    among = _among([*columns, "s.at"], [(*(getattr(row, name) for name in names), row.at) for row in found], parameters)
+    summed = connection.execute(
+        text(
+            f"{chosen.cells} SELECT {keys}s.at, {_sums(chosen)} FROM {chosen.source} WHERE {where} AND {among} "
+            f"GROUP BY {group}"
+        ),
+        parameters,
+    )
+    sums = {(*(getattr(row, name) for name in names), row.at): row._mapping for row in summed}
+    page = [sums[*(getattr(row, name) for name in names), row.at] for row in found]
+    return [(_row(asked, whole, False), row._mapping) for row, whole in zip(found, page, strict=True)]
+
+
+def _among(columns: Sequence[str], rows: Sequence[tuple[Any, ...]], parameters: dict[str, Any]) -> str:
+    """The condition that each column has one of the values it has in these rows: they, and few others, fulfil it.
+
+    Values and no join, which would be planned for the wrong number of rows.
+    """
+    clauses: list[str] = []
+    for position, column in enumerate(columns):
+        values = {row[position] for row in rows}
+        known = sorted(value for value in values if value is not None)
+        kind = "timestamptz" if column == "s.at" else "text"
+        parameters[f"among_{position}"] = known
+        clause = f"{column} = ANY(CAST(:among_{position} AS {kind}[]))"
+        clauses.append(f"({clause} OR {column} IS NULL)" if None in values else clause)
+    return " AND ".join(clauses)
 
 
 def _rows(
@@ -163,25 +225,28 @@ def _tasks(
     elif kind is None:
         counts = task_counts(connection, query)
     if counts is None:
-        counts = _counts_by_unit(connection, query)
+        counts = _counts_by_unit(connection, query, page)
     for row, _ in page:
         row.tasks = counts.get((*row.keys.values(), row.time), 0)
     return [row for row, _ in page]
 
 
-def _counts_by_unit(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...], int]:
+def _counts_by_unit(
+    connection: Connection, query: CostQuery, page: list[tuple[CostRow, Any]]
+) -> dict[tuple[Any, ...], int]:
     chosen = plan(query, by_bucket=False, units_only=True)
     parameters = chosen.parameters
     columns = [column_of(name, parameters) for name in query.group_by]
     keys = "".join(f"{column} AS key_{position}, " for position, column in enumerate(columns))
     names = "".join(f"key_{position}, " for position in range(len(columns)))
     where = conditions(query, parameters)
+    among = _among([*columns, "s.at"], [(*row.keys.values(), row.time) for row, _ in page], parameters)
     # Groups of tasks first: they are hashed, where count(DISTINCT …) would sort every cell.
     found = connection.execute(
         text(
             f"{chosen.cells} SELECT {names}at, count(*) AS tasks FROM ("
-            f"SELECT {keys}s.at, s.project_id, u.task FROM {chosen.source} WHERE {where} AND u.task IS NOT NULL "
-            f"GROUP BY {', '.join([*columns, 's.at', 's.project_id', 'u.task'])} HAVING sum(s.calls) > 0) task "
+            f"SELECT {keys}s.at, s.project_id, u.task FROM {chosen.source} WHERE {where} AND {among} "
+            f"AND u.task IS NOT NULL GROUP BY {', '.join([*columns, 's.at', 's.project_id', 'u.task'])} HAVING sum(s.calls) > 0) task "
             f"GROUP BY {names}at"
         ),
         parameters,

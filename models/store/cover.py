@@ -1,4 +1,4 @@
-"""Which sums cover a period: months where they fit, days and hours beside them, charges for the minutes at the edges."""
+"""Which sums cover a period: months where they fit, days and hours beside them, charges at the edges."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -21,6 +21,11 @@ TAG = "tag:"
 LONG = timedelta(hours=48)
 """From this age on a task or session is found by an index of its own."""
 _SUMS = ", ".join(CALL_SUMS)
+# Looked up one by one, whatever the planner expects: these are few, and reading all units would take seconds.
+_UNIT = (
+    "LATERAL (SELECT u.task, u.session, u.user_id, u.tags FROM work_units u "
+    "WHERE u.project_id = r.project_id AND u.unit_id = r.unit_id OFFSET 0) u"
+)
 _NAMES = {"task": "u.task", "session": "u.session", "user": "u.user_id", "tags": "u.tags::text"}
 
 
@@ -52,36 +57,33 @@ def keyed_plan(query: CostQuery, kind: str, shared: dict[str, Any] | None = None
     time = moment_of(query.granularity)
     is_listed = kind in ("user", "tags")
     name = _NAMES[kind] if is_listed else "CAST(NULL AS text)"
-    units = " JOIN work_units u ON u.project_id = r.project_id AND u.unit_id = r.unit_id"
-    only = "" if is_listed else f" AND r.{kind}_id IS NULL"
-    parts: list[str] = []
+    kept: list[str] = []
+    looked_up: list[str] = []
     for part in cover(query.start, query.end, WIDTHS[query.granularity]):
         if part.width is None:
-            charges = charges_of_period(part, ("project_id", "unit_id"), CALL_SUMS, time, parameters)
-            parts.append(
-                f"SELECT r.project_id, r.at, {name} AS name, {_SUMS} FROM ({charges}) r{units} "
-                f"WHERE {'true' if is_listed else f'{_NAMES[kind]} IS NULL'}"
-            )
+            looked_up.append(charges_of_period(part, ("project_id", "unit_id"), CALL_SUMS, time, parameters))
             continue
-        at = time.format("r.period_start")
+        within = f"r.project_id = ANY(:projects) AND {part.within('r.period_start', parameters)}"
         if part.width != "hour":
-            parts.append(
-                f"SELECT r.project_id, {at} AS at, r.name, {_SUMS} FROM rollup_keys r "
-                f"WHERE r.project_id = ANY(:projects) AND r.kind = '{kind}' AND r.grain = '{part.width}' "
-                f"AND {part.within('r.period_start', parameters)}"
+            kept.append(
+                f"SELECT r.project_id, {time.format('r.period_start')} AS at, r.name, {_SUMS} FROM rollup_keys r "
+                f"WHERE {within} AND r.kind = '{kind}' AND r.grain = '{part.width}'"
             )
-        cells = "unit_cells" if part.width == "hour" else "unit_parts"
-        parts.append(
-            f"SELECT r.project_id, {at} AS at, {name} AS name, {_SUMS} FROM {cells} r{units if is_listed else ''} "
-            f"WHERE r.project_id = ANY(:projects) AND {part.within('r.period_start', parameters)}{only}"
+        only = "" if is_listed else f" AND r.{kind}_id IS NULL"
+        looked_up.append(
+            f"SELECT r.project_id, r.unit_id, {time.format('r.period_start')} AS at, {added(CALL_SUMS)} "
+            f"FROM {'unit_cells' if part.width == 'hour' else 'unit_parts'} r WHERE {within}{only} GROUP BY 1, 2, 3"
         )
-    cells = (
-        f"SELECT project_id, at, name, {added(CALL_SUMS)} FROM ({' UNION ALL '.join(parts)}) part "
-        "GROUP BY project_id, at, name"
+    of_units = " UNION ALL ".join(
+        f"SELECT r.project_id, r.at, {name} AS name, {_SUMS} FROM ({each}) r, {_UNIT} "
+        f"WHERE {'true' if is_listed else f'{_NAMES[kind]} IS NULL'}"
+        for each in looked_up
     )
     columns = {kind: "s.name"} if kind != "tags" else {TAG: "CAST(s.name AS jsonb)"}
     source = "cells s JOIN projects p ON p.id = s.project_id"
-    return Plan(False, CALL_SUMS, f"WITH cells AS MATERIALIZED ({cells})", source, parameters, columns)
+    every = " UNION ALL ".join([*kept, "SELECT * FROM looked_up"])
+    cells = f"WITH looked_up AS MATERIALIZED ({of_units}), cells AS NOT MATERIALIZED ({every})"
+    return Plan(False, CALL_SUMS, cells, source, parameters, columns)
 
 
 def apart_of(query: CostQuery, kind: str, parameters: dict[str, Any]) -> str:
@@ -109,14 +111,14 @@ def apart_of(query: CostQuery, kind: str, parameters: dict[str, Any]) -> str:
             charges = charges_of_period(part, by, CALL_SUMS, moment_of(Granularity.NONE), parameters)
             edges.append(
                 f"SELECT r.project_id, hashtextextended({_NAMES[kind]}, 0) AS key_id, r.attribution_id, r.unit_id, "
-                f"{_SUMS} FROM ({charges}) r JOIN work_units u ON u.project_id = r.project_id "
-                f"AND u.unit_id = r.unit_id WHERE {_NAMES[kind]} IS NOT NULL"
+                f"{_SUMS} FROM ({charges}) r, {_UNIT} WHERE {_NAMES[kind]} IS NOT NULL"
             )
     within = whole.within("r.period_start", parameters)
     cells = " UNION ALL ".join(
         [
-            f"SELECT {cell}, {_SUMS} FROM apart JOIN rollup_units r ON r.project_id = apart.project_id "
-            f"AND r.{kind}_id = apart.key_id WHERE {within}",
+            f"SELECT {cell}, {', '.join(f'r.{name}' for name in CALL_SUMS)} FROM apart, LATERAL (SELECT * "
+            f"FROM rollup_units r WHERE r.project_id = apart.project_id AND r.{kind}_id = apart.key_id "
+            f"AND {within} OFFSET 0) r",
             # Every key of a part is apart.
             f"SELECT {cell}, {_SUMS} FROM unit_parts r WHERE r.project_id = ANY(:projects) "
             f"AND r.{kind}_id IS NOT NULL AND {within}",
@@ -177,9 +179,9 @@ def totals_page(
             f"{nameless}, {apart}, groups AS (SELECT project_id, key_id, max(unit_id) AS unit_id, "
             f"{added(CALL_SUMS)} FROM apart_cells GROUP BY project_id, key_id HAVING sum(charges) <> 0), "
             f"named AS (({inside}) UNION ALL SELECT g.project_id, {_NAMES[kind]}, "
-            f"{', '.join(f'g.{name}' for name in CALL_SUMS)} FROM groups g "
-            "JOIN work_units u ON u.project_id = g.project_id AND u.unit_id = g.unit_id "
-            f"UNION ALL SELECT project_id, name, {_SUMS} FROM cells WHERE charges <> 0), "
+            f"{', '.join(f'g.{name}' for name in CALL_SUMS)} FROM groups g, "
+            f"{_UNIT.replace('r.', 'g.')} UNION ALL SELECT project_id, NULL, {added(CALL_SUMS)} FROM cells "
+            "GROUP BY project_id HAVING sum(charges) <> 0), "
             f"placed AS (SELECT {keys}, CAST(NULL AS timestamptz) AS at, "
             f"{', '.join(f'e.{name}' for name in CALL_SUMS)}, {cost} AS sort_cost, {place} AS place "
             f"FROM ({every}) e JOIN projects p ON p.id = e.project_id) "
