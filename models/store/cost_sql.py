@@ -12,6 +12,11 @@ from models.store.cover import WIDTHS, Part, cover
 from models.store.sums import CALL_SUMS, LINE_SUMS, added, lines_of_charges, of_charges
 
 TAG = "tag:"
+# Looked up one by one, whatever the planner expects: these are few, and reading all units would take seconds.
+UNIT = (
+    "LATERAL (SELECT u.task, u.session, u.user_id, u.tags FROM work_units u "
+    "WHERE u.project_id = r.project_id AND u.unit_id = r.unit_id OFFSET 0) u"
+)
 
 
 @dataclass(slots=True)
@@ -106,7 +111,7 @@ def plan(query: CostQuery, *, by_bucket: bool, units_only: bool = False) -> Plan
             f"WHERE project_id = ANY(:projects) {grain}AND {each.within('period_start', parameters)} {group}"
         )
     cells = " UNION ALL ".join(parts)
-    source = _belonging(query, used, by_unit)
+    source = f"cells s{belonging(query, by_unit=by_unit)}"
     if by_unit and not by_bucket:
         return Plan(by_bucket, sums, f"WITH cells AS NOT MATERIALIZED ({cells})", source, parameters)
     if len(parts) > 1:
@@ -114,22 +119,23 @@ def plan(query: CostQuery, *, by_bucket: bool, units_only: bool = False) -> Plan
     return Plan(by_bucket, sums, f"WITH cells AS MATERIALIZED ({cells})", source, parameters)
 
 
-def _belonging(query: CostQuery, used: Sequence[str], by_unit: bool) -> str:
-    """Cells with what they belong to, as far as it is asked for.
+def belonging(query: CostQuery, *, by_unit: bool) -> str:
+    """The joins of cells `s` with what they belong to, as far as it is asked for.
 
     Over one project the joins name it: the planner then knows how many rows an id finds.
     """
+    used = (*query.group_by, *(name for name, _ in query.filters))
     one = len(query.projects) == 1
-    source = "cells s"
+    joins = ""
     if "project" in used:
-        source += " JOIN projects p ON p.id = s.project_id"
+        joins += " JOIN projects p ON p.id = s.project_id"
     if any(name in NARROW_DIMENSIONS and name != "project" for name in used):
         on = "a.project_id = ANY(:projects)" if one else "a.project_id = s.project_id"
-        source += f" JOIN attributions a ON {on} AND a.attribution_id = s.attribution_id"
+        joins += f" JOIN attributions a ON {on} AND a.attribution_id = s.attribution_id"
     if by_unit:
         on = "u.project_id = ANY(:projects)" if one else "u.project_id = s.project_id"
-        source += f" JOIN work_units u ON {on} AND u.unit_id = s.unit_id"
-    return source
+        joins += f" JOIN work_units u ON {on} AND u.unit_id = s.unit_id"
+    return joins
 
 
 def moment_of(grain: Granularity) -> str:

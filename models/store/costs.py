@@ -246,8 +246,8 @@ def _counts_by_unit(
         text(
             f"{chosen.cells} SELECT {names}at, count(*) AS tasks FROM ("
             f"SELECT {keys}s.at, s.project_id, u.task FROM {chosen.source} WHERE {where} AND {among} "
-            f"AND u.task IS NOT NULL GROUP BY {', '.join([*columns, 's.at', 's.project_id', 'u.task'])} HAVING sum(s.calls) > 0) task "
-            f"GROUP BY {names}at"
+            f"AND u.task IS NOT NULL GROUP BY {', '.join([*columns, 's.at', 's.project_id', 'u.task'])} "
+            f"HAVING sum(s.calls) > 0) task GROUP BY {names}at"
         ),
         parameters,
     ).all()

@@ -6,27 +6,28 @@ they change, leaves some thousand shapes to read instead of millions of cells (`
 and is not counted yet (`unit_parts`) is counted from its own cells, so answers are exact at the commit of the charges.
 """
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from models.core.queries import CostQuery
 from models.core.vocabulary import Granularity
-from models.store.cost_sql import column_of, conditions, needs_unit
-from models.store.cover import ceiling, floor
+from models.store.cost_sql import UNIT, belonging, charges_of_period, column_of, conditions, needs_unit
+from models.store.cover import ceiling, cover, floor
 
 
 def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...], int] | None:
     """Distinct tasks per group, keyed by the values of `group_by` and the time; None where shapes cannot tell.
 
-    Shapes know days and attributions: they cannot tell for groupings by hour, by task, session, user or tag, or for
-    periods that cut through the calls of a day.
+    Shapes know days and attributions: they cannot tell for groupings by hour, by task, session, user or tag. Of a day
+    that the period cuts through, cells tell; tasks with calls there are apart, like those that changed.
     """
     used = (*query.group_by, *(name for name, _ in query.filters))
     if query.granularity is Granularity.HOUR or any(map(needs_unit, used)):
         return None
-    since, until = query.start, query.end
-    if since != floor(since, "day") or until != ceiling(until, "day"):
+    since, until = ceiling(query.start, "day"), floor(query.end, "day")
+    if since >= until:
         return None
     parameters: dict[str, Any] = {"projects": list(query.projects), "since": since, "until": until}
     columns = [column_of(name, parameters) for name in query.group_by]
@@ -36,11 +37,7 @@ def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...
     timed = query.granularity is not Granularity.NONE
     of_day = f"date_trunc('{grain}', s.day::timestamp) AT TIME ZONE 'UTC'" if timed else "NULL::timestamptz"
     of_hour = f"date_trunc('{grain}', s.period_start, 'UTC')" if timed else "NULL::timestamptz"
-    belongs = (
-        "JOIN projects p ON p.id = s.project_id "
-        "JOIN attributions a ON a.project_id = s.project_id AND a.attribution_id = s.attribution_id "
-        f"WHERE {conditions(query, parameters)}"
-    )
+    belongs = f"{belonging(query, by_unit=False)} WHERE {conditions(query, parameters)}"
     days = "CAST(:since AS timestamptz) AT TIME ZONE 'UTC'", "CAST(:until AS timestamptz) AT TIME ZONE 'UTC'"
     known = f"FROM rollup_tasks WHERE project_id = ANY(:projects) AND first_day < {days[1]} AND last_day >= {days[0]}"
     inside = f"(first_day >= {days[0]} AND last_day < {days[1]})"
@@ -52,24 +49,27 @@ def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...
         else f"SELECT project_id, CAST(NULL AS date[]) AS days, attribution_ids, sum(tasks) AS tasks {known} "
         f"AND {inside} GROUP BY project_id, attribution_ids UNION ALL {every}{known} AND NOT {inside}"
     )
+    cut = _cut(query, since, until, parameters)
     found = connection.execute(
         text(
-            "WITH apart AS MATERIALIZED (SELECT DISTINCT project_id, task_id FROM unit_parts "
-            "WHERE project_id = ANY(:projects) AND task_id IS NOT NULL), "
+            f"WITH cut AS MATERIALIZED ({cut}), apart AS MATERIALIZED (SELECT project_id, task_id FROM unit_parts "
+            "WHERE project_id = ANY(:projects) AND task_id IS NOT NULL UNION SELECT project_id, task_id FROM cut), "
+            "hit AS MATERIALIZED (SELECT t.project_id, t.task_id, t.days, t.attribution_ids FROM apart d, LATERAL ("
+            "SELECT * FROM task_shapes t WHERE t.project_id = d.project_id AND t.task_id = d.task_id OFFSET 0) t "
+            f"WHERE t.days[1] < {days[1]} AND t.days[cardinality(t.days)] >= {days[0]}), "
             f"parts AS (SELECT row_number() OVER () AS part, known.* FROM ({merged} "
-            "UNION ALL SELECT t.project_id, t.days, t.attribution_ids, -1 "
-            "FROM task_shapes t JOIN apart USING (project_id, task_id)) known), "
-            "cells AS (SELECT part, project_id, tasks, cell.day, cell.attribution_id FROM parts, "
+            "UNION ALL SELECT project_id, days, attribution_ids, -1 FROM hit) known), "
+            "cells AS MATERIALIZED (SELECT part, project_id, tasks, cell.day, cell.attribution_id FROM parts, "
             "unnest(days, attribution_ids) AS cell (day, attribution_id) "
             f"WHERE cell.day IS NULL OR (cell.day >= {days[0]} AND cell.day < {days[1]})), "
-            f"counted AS (SELECT DISTINCT {keys}{of_day} AS at, s.part, s.tasks FROM cells s {belongs}), "
-            "changed AS (SELECT r.project_id, r.task_id, r.period_start, r.attribution_id, r.calls FROM apart d "
-            "JOIN rollup_units r ON r.project_id = d.project_id AND r.task_id = d.task_id "
-            "WHERE r.period_start >= :since AND r.period_start < :until UNION ALL "
+            f"counted AS (SELECT DISTINCT {keys}{of_day} AS at, s.part, s.tasks FROM cells s{belongs}), "
+            "changed AS (SELECT r.project_id, r.task_id, r.period_start, r.attribution_id, r.calls FROM hit d, "
+            "LATERAL (SELECT * FROM rollup_units r WHERE r.project_id = d.project_id AND r.task_id = d.task_id "
+            "AND r.period_start >= :since AND r.period_start < :until OFFSET 0) r UNION ALL "
             "SELECT r.project_id, r.task_id, r.period_start, r.attribution_id, r.calls FROM unit_parts r "
             "WHERE r.project_id = ANY(:projects) AND r.task_id IS NOT NULL "
-            "AND r.period_start >= :since AND r.period_start < :until), "
-            f"living AS (SELECT {keys}{of_hour} AS at FROM changed s {belongs} "
+            "AND r.period_start >= :since AND r.period_start < :until UNION ALL SELECT * FROM cut), "
+            f"living AS (SELECT {keys}{of_hour} AS at FROM changed s{belongs} "
             f"GROUP BY {', '.join([*columns, of_hour])}, s.project_id, s.task_id HAVING sum(s.calls) > 0) "
             f"SELECT {names}at, sum(tasks) AS tasks FROM ("
             f"SELECT {names}at, tasks FROM counted UNION ALL SELECT {names}at, 1 FROM living) every "
@@ -78,3 +78,26 @@ def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...
         parameters,
     ).all()
     return {tuple(row)[:-1]: int(row.tasks) for row in found}
+
+
+def _cut(query: CostQuery, since: datetime, until: datetime, parameters: dict[str, Any]) -> str:
+    """Cells with a task in the days that the period cuts through: of whole hours, and charges at the very edges."""
+    parts = [
+        "SELECT NULL::bigint AS project_id, NULL::bigint AS task_id, NULL::timestamptz AS period_start, "
+        "NULL::bigint AS attribution_id, NULL::bigint AS calls WHERE false"
+    ]
+    for part in [*cover(query.start, since, ("hour",)), *cover(until, query.end, ("hour",))]:
+        if part.width is not None:
+            parts.append(
+                "SELECT project_id, task_id, period_start, attribution_id, calls FROM unit_cells "
+                "WHERE project_id = ANY(:projects) AND task_id IS NOT NULL "
+                f"AND {part.within('period_start', parameters)}"
+            )
+            continue
+        by = ("project_id", "attribution_id", "unit_id")
+        charges = charges_of_period(part, by, ("calls",), "date_trunc('hour', {}, 'UTC')", parameters)
+        parts.append(
+            "SELECT r.project_id, hashtextextended(u.task, 0), r.at, r.attribution_id, r.calls "
+            f"FROM ({charges}) r, {UNIT} WHERE u.task IS NOT NULL"
+        )
+    return " UNION ALL ".join(parts)

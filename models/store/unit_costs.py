@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from models.core.queries import CostQuery
 from models.core.vocabulary import CostBasis, Granularity
-from models.store.cost_sql import Part, Plan, charges_of_period, conditions, moment_of
+from models.store.cost_sql import UNIT, Part, Plan, charges_of_period, conditions, moment_of
 from models.store.cover import WIDTHS, ceiling, cover, floor
 from models.store.sums import CALL_SUMS, added
 from models.store.unit_sums import UNPRICED
@@ -21,11 +21,6 @@ TAG = "tag:"
 LONG = timedelta(hours=48)
 """From this age on a task or session is found by an index of its own."""
 _SUMS = ", ".join(CALL_SUMS)
-# Looked up one by one, whatever the planner expects: these are few, and reading all units would take seconds.
-_UNIT = (
-    "LATERAL (SELECT u.task, u.session, u.user_id, u.tags FROM work_units u "
-    "WHERE u.project_id = r.project_id AND u.unit_id = r.unit_id OFFSET 0) u"
-)
 _NAMES = {"task": "u.task", "session": "u.session", "user": "u.user_id", "tags": "u.tags::text"}
 
 
@@ -75,7 +70,7 @@ def keyed_plan(query: CostQuery, kind: str, shared: dict[str, Any] | None = None
             f"FROM {'unit_cells' if part.width == 'hour' else 'unit_parts'} r WHERE {within}{only} GROUP BY 1, 2, 3"
         )
     of_units = " UNION ALL ".join(
-        f"SELECT r.project_id, r.at, {name} AS name, {_SUMS} FROM ({each}) r, {_UNIT} "
+        f"SELECT r.project_id, r.at, {name} AS name, {_SUMS} FROM ({each}) r, {UNIT} "
         f"WHERE {'true' if is_listed else f'{_NAMES[kind]} IS NULL'}"
         for each in looked_up
     )
@@ -111,7 +106,7 @@ def apart_of(query: CostQuery, kind: str, parameters: dict[str, Any]) -> str:
             charges = charges_of_period(part, by, CALL_SUMS, moment_of(Granularity.NONE), parameters)
             edges.append(
                 f"SELECT r.project_id, hashtextextended({_NAMES[kind]}, 0) AS key_id, r.attribution_id, r.unit_id, "
-                f"{_SUMS} FROM ({charges}) r, {_UNIT} WHERE {_NAMES[kind]} IS NOT NULL"
+                f"{_SUMS} FROM ({charges}) r, {UNIT} WHERE {_NAMES[kind]} IS NOT NULL"
             )
     within = whole.within("r.period_start", parameters)
     cells = " UNION ALL ".join(
@@ -180,7 +175,7 @@ def totals_page(
             f"{added(CALL_SUMS)} FROM apart_cells GROUP BY project_id, key_id HAVING sum(charges) <> 0), "
             f"named AS (({inside}) UNION ALL SELECT g.project_id, {_NAMES[kind]}, "
             f"{', '.join(f'g.{name}' for name in CALL_SUMS)} FROM groups g, "
-            f"{_UNIT.replace('r.', 'g.')} UNION ALL SELECT project_id, NULL, {added(CALL_SUMS)} FROM cells "
+            f"{UNIT.replace('r.', 'g.')} UNION ALL SELECT project_id, NULL, {added(CALL_SUMS)} FROM cells "
             "GROUP BY project_id HAVING sum(charges) <> 0), "
             f"placed AS (SELECT {keys}, CAST(NULL AS timestamptz) AS at, "
             f"{', '.join(f'e.{name}' for name in CALL_SUMS)}, {cost} AS sort_cost, {place} AS place "
