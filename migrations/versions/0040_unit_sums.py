@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0040_unit_sums"
-down_revision = "0006_who_pays"
+down_revision = "0050_span_blocks"
 branch_labels = None
 depends_on = None
 
