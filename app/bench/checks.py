@@ -46,7 +46,8 @@ _ADDED_UP = ", ".join(
 CELLS = {
     "hours": ("rollup_calls", "hour", "attribution_id"),
     "days": ("rollup_calls", "day", "attribution_id"),
-    "units": ("rollup_units", "hour", "attribution_id, unit_id"),
+    "months": ("rollup_calls", "month", "attribution_id"),
+    "units": ("(SELECT 'hour' AS grain, c.* FROM unit_cells c) units", "hour", "attribution_id, unit_id"),
 }
 """Sums → their table, their grain and what a cell is."""
 _DIFFERENT = """

@@ -5,7 +5,7 @@ from sqlalchemy import text
 from models.store.engine import make_engine
 
 TELEMETRY = ("span_blocks", "trace_links", "trace_days", "resources", "scopes", "stored_spans", "rejections")
-QUEUES = ("dirty_traces", "dirty_hours", "dirty_tasks", "unrated_calls", "unwatched_traces", "deliveries")
+QUEUES = ("dirty_traces", "dirty_hours", "unit_parts", "unrated_calls", "unwatched_traces", "deliveries")
 """Their space is used again by the next rows: counted apart."""
 FIXED = ("rates", "price_books")
 """The shipped price list takes its space however many spans there are."""

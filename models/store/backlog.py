@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from models.store.capacity_queue import DUE as CAPACITY_DUE
+from models.store.unit_sums import GATHER_SECONDS
 
 QUEUES = {
     "derive": "dirty_traces",
@@ -17,7 +18,7 @@ QUEUES = {
     # A merge rewrites whole days and no figure waits for it: let some parts gather first.
     "rollup": "dirty_hours WHERE since <= now() - interval '20 seconds'",
     # Parts are read with the sums, so they may gather for a moment; many of them would slow the reading down.
-    "count": "unit_parts WHERE since <= now() - interval '5 seconds'",
+    "count": f"unit_parts WHERE since <= now() - interval '{GATHER_SECONDS} seconds'",
 }
 """Task → the table, or the rows of it, that it works off."""
 

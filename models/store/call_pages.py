@@ -3,7 +3,8 @@
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -13,9 +14,10 @@ from models.core.errors import BadInput
 from models.core.money import plain
 from models.core.queries import CallPage, CallQuery, CostQuery
 from models.core.time import EPOCH, rfc3339, rfc3339_of_ns
-from models.core.vocabulary import BUCKETS
+from models.core.vocabulary import BUCKETS, NARROW_DIMENSIONS
 from models.store.allocations import share_json, shares_of
-from models.store.cost_sql import conditions, is_dimension
+from models.store.cost_sql import belonging, conditions, is_dimension, needs_unit
+from models.store.cover import floor
 from models.store.prices import rate_sources
 
 _COLUMNS = """
@@ -30,16 +32,26 @@ _CHARGE = """
     h.line_billed_prices_per_m, h.line_billed_costs, h.line_effective_costs, h.line_assumptions, h.recorded_at,
     h.book_id
 """
-_FROM = (
-    "calls c JOIN projects p ON p.id = c.project_id "
-    "JOIN work_units u ON u.project_id = c.project_id AND u.unit_id = c.unit_id "
-    "LEFT JOIN charges h ON h.project_id = c.project_id AND h.origin_id = c.trace_id AND h.span_id = c.span_id "
-    "AND h.month = c.month AND h.charge_class = 'usage' AND h.superseded_at IS NULL "
-    # Of the charge where there is one: it names the deployment that served the call. Looked up per call: joined as
-    # a table, it was paired with every unit of work first, a million rows for a page of fifty.
-    "CROSS JOIN LATERAL (SELECT * FROM attributions WHERE project_id = c.project_id "
-    "AND attribution_id = coalesce(h.attribution_id, c.attribution_id) OFFSET 0) a"
+# Looked up call by call: joined as tables, they would be paired with every unit of work first.
+_CALL_OF = (
+    "LATERAL (SELECT * FROM calls WHERE project_id = k.project_id AND trace_id = k.trace_id AND span_id = k.span_id "
+    "AND month = k.month OFFSET 0)"
 )
+_CHARGE_OF = (
+    "LATERAL (SELECT * FROM charges WHERE project_id = c.project_id AND origin_id = c.trace_id "
+    "AND span_id = c.span_id AND month = c.month AND charge_class = 'usage' AND superseded_at IS NULL OFFSET 0)"
+)
+# Of the charge where there is one: it names the deployment that served the call.
+_ATTRIBUTION_OF = (
+    "LATERAL (SELECT * FROM attributions WHERE project_id = c.project_id "
+    "AND attribution_id = coalesce(h.attribution_id, c.attribution_id) OFFSET 0)"
+)
+_UNIT_OF = "LATERAL (SELECT * FROM work_units WHERE project_id = c.project_id AND unit_id = c.unit_id OFFSET 0)"
+_FROM = (
+    f"calls c JOIN projects p ON p.id = c.project_id CROSS JOIN {_UNIT_OF} u "
+    f"LEFT JOIN {_CHARGE_OF} h ON true CROSS JOIN {_ATTRIBUTION_OF} a"
+)
+EVER = datetime(9999, 12, 1, tzinfo=UTC)
 _SELECT = (
     f"SELECT {_COLUMNS}, {_CHARGE}, p.name AS project, a.team, a.cost_center, a.environment, a.service, a.agent, "
     "a.agent_path, a.deployment, a.hardware, u.task, u.session, u.user_id, u.tags, "
@@ -63,7 +75,6 @@ def answer_calls(connection: Connection, query: CallQuery) -> CallPage:
     for name, column, value in (
         ("trace_id", "c.trace_id =", query.trace_id),
         ("session", "u.session =", query.session),
-        ("agent", "a.agent =", query.agent),
         ("start", "c.end_at >=", query.start),
         ("end", "c.end_at <", query.end),
     ):
@@ -74,23 +85,71 @@ def answer_calls(connection: Connection, query: CallQuery) -> CallPage:
         if bound is not None:
             parameters[f"{name}_month"] = bound.date().replace(day=1)
             clauses.append(f"c.month {'>=' if name == 'start' else '<='} :{name}_month")
+    filters = (*query.filters, *([("agent", query.agent)] if query.agent is not None else []))
     if query.unpriced:
         clauses.append("h.price_status = 'unpriced'")
-    shaped = CostQuery(projects=query.projects, start=EPOCH, end=EPOCH, filters=query.filters)
+    shaped = CostQuery(projects=query.projects, start=query.start or EPOCH, end=query.end or EVER, filters=filters)
     clauses.append(conditions(shaped, parameters))
     if query.cursor is not None:
         parameters.update(zip(("last_at", "last_trace", "last_span"), _mark(query.cursor), strict=True))
+        clauses.append("c.end_at <= :last_at")
         clauses.append("(c.end_at, c.trace_id, c.span_id) < (:last_at, :last_trace, :last_span)")
+    used = {name for name, _ in filters}
+    source = "calls c"
+    if "project" in used:
+        source += " JOIN projects p ON p.id = c.project_id"
+    if query.session is not None or any(map(needs_unit, used)):
+        source += " JOIN work_units u ON u.project_id = c.project_id AND u.unit_id = c.unit_id"
+    if query.unpriced or any(name in NARROW_DIMENSIONS and name != "project" for name in used):
+        source += f" LEFT JOIN {_CHARGE_OF} h ON true CROSS JOIN {_ATTRIBUTION_OF} a"
+        if query.trace_id is None and (hours := _hours_with(connection, shaped, unpriced=query.unpriced)) is not None:
+            parameters["hours"] = hours
+            clauses.append("date_trunc('hour', c.end_at, 'UTC') = ANY(CAST(:hours AS timestamptz[]))")
+    newest_first = "ORDER BY c.end_at DESC, c.trace_id DESC, c.span_id DESC"
+    # Which calls these are first, and only then what is shown of them: joined whole, a month would be read for a page.
     found = connection.execute(
         text(
-            f"{_SELECT} WHERE {' AND '.join(clauses)} "
-            "ORDER BY c.end_at DESC, c.trace_id DESC, c.span_id DESC LIMIT :page"
+            f"WITH page AS MATERIALIZED (SELECT c.project_id, c.month, c.trace_id, c.span_id FROM {source} "
+            f"WHERE {' AND '.join(clauses)} {newest_first} LIMIT :page) "
+            f"{_SELECT.replace(' FROM calls c ', f' FROM page k CROSS JOIN {_CALL_OF} c ')} {newest_first}"
         ),
         parameters,
     ).all()
     page = found[: query.limit]
     following = _cursor(page[-1]) if len(found) > query.limit and page else None
     return CallPage(calls=_shown(connection, page), next_cursor=following)
+
+
+def _hours_with(connection: Connection, query: CostQuery, *, unpriced: bool) -> list[datetime] | None:
+    """The hours in which the sums know of calls that fulfil the narrow filters; None where sums cannot tell.
+
+    They know of every call that has a charge, by the hour of the charge: so they cannot tell while some wait for
+    theirs, or where a closed month kept the charge of a call that reads differently now.
+    """
+    waiting = text(
+        "SELECT EXISTS (SELECT 1 FROM unrated_calls WHERE project_id = ANY(:projects)) OR EXISTS ("
+        "SELECT 1 FROM charges WHERE project_id = ANY(:projects) AND superseded_at IS NULL "
+        "AND charge_class = 'correction')"
+    )
+    if connection.execute(waiting, {"projects": list(query.projects)}).scalar_one():
+        return None
+    narrow = tuple(pair for pair in query.filters if not needs_unit(pair[0]))
+    asked = replace(query, filters=narrow)
+    parameters: dict[str, Any] = {
+        "projects": list(query.projects),
+        "start": floor(query.start, "hour"),
+        "end": query.end,
+    }
+    where = conditions(asked, parameters)
+    found = connection.execute(
+        text(
+            f"SELECT DISTINCT s.period_start FROM rollup_calls s{belonging(asked, by_unit=False)} "
+            "WHERE s.project_id = ANY(:projects) AND s.grain = 'hour' AND s.period_start >= :start "
+            f"AND s.period_start < :end AND s.charges > {'s.priced_charges' if unpriced else '0'} AND {where}"
+        ),
+        parameters,
+    )
+    return list(found.scalars())
 
 
 def calls_of_trace(connection: Connection, project_id: int, trace_id: bytes) -> Sequence[Mapping[str, Any]]:

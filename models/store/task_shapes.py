@@ -75,7 +75,7 @@ GROUP BY project_id, shape_id, first_day, last_day, days, attribution_ids HAVING
 
 def update_shapes(connection: Connection) -> None:
     """Bring the shapes of the tasks in `units_taken` up to date; their cells are already in `rollup_units`."""
-    for statement in (_CLAIMED, _BEFORE):
+    for statement in (_CLAIMED, _BEFORE, "DELETE FROM tasks_claimed", "DELETE FROM tasks_before"):
         connection.execute(text(statement))
     if not connection.execute(text(_CHANGED)).rowcount:
         return

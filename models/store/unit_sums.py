@@ -12,6 +12,9 @@ from models.store.task_shapes import restate_shapes, update_shapes
 CELL = ("project_id", "period_start", "attribution_id", "unit_id", "task_id", "session_id")
 """What a cell of a unit of work is named by; `unit_parts` and `rollup_units` hold cells."""
 MERGER_LOCK = 0x756E6974
+GATHER_SECONDS = 5
+MANY_PARTS = 20_000
+"""So many are merged at once; reading as many parts beside the sums takes some ten milliseconds."""
 NAMELESS = 0
 """The key of what has no user, task or session."""
 UNPRICED = "-1e22"
@@ -47,6 +50,7 @@ def merge_units(connection: Connection, limit: int) -> int:
     if not alone:
         return 0
     connection.execute(text(_STAGE))
+    connection.execute(text("DELETE FROM units_taken"))
     taken = connection.execute(text(_TAKE), {"limit": limit}).one()
     if not taken.parts:
         return 0
@@ -60,6 +64,16 @@ def merge_units(connection: Connection, limit: int) -> int:
         _drop_empty(connection)
     update_shapes(connection)
     return taken.parts
+
+
+def parts_are_due(connection: Connection) -> bool:
+    """Whether merging is worth its price: parts have gathered for some seconds, or there are many of them."""
+    return connection.execute(
+        text(
+            f"SELECT EXISTS (SELECT 1 FROM unit_parts WHERE since <= now() - interval '{GATHER_SECONDS} seconds') "
+            f"OR (SELECT count(*) FROM (SELECT 1 FROM unit_parts LIMIT {MANY_PARTS}) some) >= {MANY_PARTS}"
+        )
+    ).scalar_one()
 
 
 def restate_units(connection: Connection, project_id: int) -> None:

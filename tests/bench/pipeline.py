@@ -32,7 +32,7 @@ from app.tasks.rollup import rollup_batch
 from app.tasks.watch import watch_batch
 from models.core.vocabulary import Signal
 from models.store.engine import make_engine
-from models.store.task_counts import count_tasks
+from models.store.unit_sums import merge_units
 
 WARM_UP_SPANS = 2_048
 
@@ -56,7 +56,7 @@ def measured(spans: int, batch_traces: int, batch: int, profiled: str | None) ->
             steps: dict[str, Callable[[Connection], int]] = {
                 "derive and price": lambda c: derive_batch(c, batch_traces),
                 "watch": lambda c: watch_batch(c, 200, datetime.now(UTC)),
-                "count": lambda c: count_tasks(c, 5_000),
+                "count": lambda c: merge_units(c, 20_000),
                 "rollup": lambda c: rollup_batch(c, 2_000),
             }
             _run(engine, collector, templates, chance, WARM_UP_SPANS, batch, steps, postmaster, None)
