@@ -28,8 +28,7 @@ class Plan:
     cells: str
     """A query of (project_id, at, attribution_id[, unit_id][, bucket], sums…), a WITH clause named `cells`.
 
-    Narrow cells are few and come added up over time. Cells by unit of work are many and come as they are kept: adding
-    them up twice, first by unit and then by group, would double the work.
+    Cells come as they are kept: adding them up twice, first over time and then by group, would double the work.
     """
     source: str
     """FROM clause of the cells with what they belong to. Inner joins: every id is interned with its charge."""
@@ -104,19 +103,14 @@ def plan(query: CostQuery, *, by_bucket: bool, units_only: bool = False) -> Plan
         if each.width is None:
             parts.append(charges_of_period(each, keys, sums, time, parameters))
             continue
-        amounts, group = (", ".join(sums), "") if by_unit else (added(sums), f"GROUP BY {names}, at")
         grain = "" if by_unit else f"AND grain = '{each.width}' "
         parts.append(
-            f"SELECT {names}, {time.format('period_start')} AS at, {amounts} FROM {table} "
-            f"WHERE project_id = ANY(:projects) {grain}AND {each.within('period_start', parameters)} {group}"
+            f"SELECT {names}, {time.format('period_start')} AS at, {', '.join(sums)} FROM {table} "
+            f"WHERE project_id = ANY(:projects) {grain}AND {each.within('period_start', parameters)}"
         )
     cells = " UNION ALL ".join(parts)
     source = f"cells s{belonging(query, by_unit=by_unit)}"
-    if by_unit and not by_bucket:
-        return Plan(by_bucket, sums, f"WITH cells AS NOT MATERIALIZED ({cells})", source, parameters)
-    if len(parts) > 1:
-        cells = f"SELECT {names}, at, {added(sums)} FROM ({cells}) part GROUP BY {names}, at"
-    return Plan(by_bucket, sums, f"WITH cells AS MATERIALIZED ({cells})", source, parameters)
+    return Plan(by_bucket, sums, f"WITH cells AS NOT MATERIALIZED ({cells})", source, parameters)
 
 
 def belonging(query: CostQuery, *, by_unit: bool) -> str:

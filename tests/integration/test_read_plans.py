@@ -52,7 +52,6 @@ QUESTIONS = {
     "calls of an agent": calls(filters=(("agent", "agent 1"),)),
     "calls of a session": calls(session="session 1"),
     "calls of a trace": calls(trace_id=(1).to_bytes(16, "big"), start=None, end=None),
-    "a trace": lambda reader: reader.trace(1, (1).to_bytes(16, "big")),
     "costly traces": lambda reader: reader.recent_traces(1, NOVEMBER, DECEMBER, 10),
     "chargeback": lambda reader: reader.statement((1,), date(2026, 11, 1)),
     "status": lambda reader: reader.status((1,)),
@@ -122,9 +121,7 @@ def test_no_page_scans_calls_charges_or_units(ledger: Engine, name: str) -> None
         assert not SCAN.search(plan), plan
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in QUESTIONS if name not in ("a trace", "calls of a trace", "projects")]
-)
+@pytest.mark.parametrize("name", [name for name in QUESTIONS if name not in ("calls of a trace", "projects")])
 def test_months_not_asked_for_are_not_opened(ledger: Engine, name: str) -> None:
     for plan in plans(ledger, QUESTIONS[name]):
         assert not re.search(r"(calls|charges)_2026_10", plan), plan
