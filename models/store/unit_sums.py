@@ -71,7 +71,7 @@ def parts_are_due(connection: Connection) -> bool:
     return connection.execute(
         text(
             f"SELECT EXISTS (SELECT 1 FROM unit_parts WHERE since <= now() - interval '{GATHER_SECONDS} seconds') "
-            f"OR (SELECT count(*) FROM (SELECT 1 FROM unit_parts LIMIT {MANY_PARTS}) some) >= {MANY_PARTS}"
+            f"OR (SELECT count(*) FROM (SELECT 1 FROM unit_parts LIMIT {MANY_PARTS}) few) >= {MANY_PARTS}"
         )
     ).scalar_one()
 
