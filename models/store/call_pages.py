@@ -131,9 +131,11 @@ def _hours_with(connection: Connection, query: CostQuery, *, unpriced: bool) -> 
     waiting = text(
         "SELECT EXISTS (SELECT 1 FROM unrated_calls WHERE project_id = ANY(:projects)) OR EXISTS ("
         "SELECT 1 FROM charges WHERE project_id = ANY(:projects) AND superseded_at IS NULL "
-        "AND charge_class = 'correction')"
+        "AND charge_class = 'correction' AND month >= :month)"
     )
-    if connection.execute(waiting, {"projects": list(query.projects)}).scalar_one():
+    # A correction is booked in the month it is about or later.
+    scope = {"projects": list(query.projects), "month": floor(query.start, "month").date()}
+    if connection.execute(waiting, scope).scalar_one():
         return None
     narrow = tuple(pair for pair in query.filters if not needs_unit(pair[0]))
     asked = replace(query, filters=narrow)
