@@ -24,7 +24,7 @@ from models.store.watching import queue_watch
 
 log = logging.getLogger(__name__)
 
-BATCH_TRACES = 2_000
+BATCH_TRACES = 1_000
 """Traces of one transaction: enough that a statement's cost is shared, few enough that a worker's memory is flat."""
 
 GATHER_SECONDS = 0.25

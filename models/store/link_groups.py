@@ -9,7 +9,7 @@ Claim = tuple[int, bytes, int]
 """(project, trace id, version) of one dirty mark."""
 
 
-MOST_SPANS = 20_000
+MOST_SPANS = 10_000
 """New spans of one batch: what a worker holds in memory is bounded however large the traces are."""
 LARGE_SPANS = 2_000
 """From here on a trace waits between two derivations: each reads all of it, however few spans are new."""
