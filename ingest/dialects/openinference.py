@@ -53,10 +53,11 @@ def _bedrock(context: Context) -> Convention:
 
 
 def _beyond_both_sides(context: Context) -> int | None:
-    """What the total has beyond prompt and completion; None where no total is told."""
+    """What the total has beyond prompt and completion; None where one of the three is not told."""
     get = context.attributes.get
     total, prompt, answer = (count(get(f"llm.token_count.{side}")) for side in ("total", "prompt", "completion"))
-    return None if total is None or prompt is None else total - prompt - (answer or 0)
+    # An answer that nobody counted is part of the total too: without its count nothing is known beyond both.
+    return None if total is None or prompt is None or answer is None else total - prompt - answer
 
 
 def _agno(context: Context) -> Convention:
