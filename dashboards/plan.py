@@ -75,8 +75,8 @@ def open_alerts(view: View) -> list[Incident]:
     desk = current_desk()
     if desk is None:
         return []
-    found = kept(("incidents", view.project.id), lambda: list(desk.incidents(view.project.id)), 2.0)
-    still = [one for one in found if one.state is IncidentState.OPEN]
+    # Asked anew each time: who has just acknowledged an alert must not see it open on the next page.
+    still = [one for one in desk.incidents(view.project.id) if one.state is IncidentState.OPEN]
     return sorted(still, key=lambda one: (one.severity != "critical", -(one.cost_per_minute or Decimal(0))))
 
 

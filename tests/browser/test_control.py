@@ -35,7 +35,7 @@ from models.store.prices import SHIPPED, record_book
 from models.store.projects import ensure_project
 from tests.conftest import Database
 
-from .conftest import AXE, Surf
+from .conftest import AXE, PATIENCE_MS, Surf
 
 LOOP = Path(demo.__file__).parent / "sample" / "captures" / "openinference-langchain__openai__runaway-loop-30"
 CACHED = Path(demo.__file__).parent / "sample" / "captures" / "openllmetry-anthropic__anthropic__cache-read-write"
@@ -102,7 +102,7 @@ def instance(migrated: Database) -> Iterator[str]:
 def duty(browser: Browser, instance: str) -> Iterator[Surf]:
     """A fresh page on the instance; nothing may have gone wrong when the test ends."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     driven = Surf(context.new_page(), instance)
     yield driven
     context.close()
