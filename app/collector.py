@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine
 
+from app.back_pressure import Gate
 from app.committer import Committer
 from app.intake_queue import Held, HeldBytes, IntakeQueue, Submission
 from app.measures import COMMIT_SECONDS, SPANS_RECEIVED, SPANS_REJECTED, SPANS_STORED
@@ -23,6 +24,7 @@ from models.core.errors import JevonsError
 from models.core.time import ns_of_utc
 from models.core.vocabulary import Signal
 from models.store.availability import is_unavailable
+from models.store.backlog import DerivationFlow, derivation_flow
 from models.store.span_codec import prepare_spans
 from models.store.telemetry import body_digest, redaction_key
 
@@ -81,6 +83,7 @@ class Collector:
         self._readers: deque[AttributeReader] = deque()
         self._redaction_key: bytes | None = None
         self.committer = Committer(engine)
+        self._gate = Gate(self._flow)
         self.decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="collector-decode")
         """Where to call `submit` for a body too large to hold up other work."""
 
@@ -95,6 +98,7 @@ class Collector:
             thread = threading.Thread(target=self._hint_forever, name="collector-hint", daemon=True)
             thread.start()
             self._threads.append(thread)
+        self._gate.start()
 
     def stop(self) -> None:
         """Commit what waits, then end the threads."""
@@ -102,6 +106,7 @@ class Collector:
             self._stopping = True
             self._changed.notify_all()
         self._to_hint.set()
+        self._gate.stop()
         for thread in self._threads:
             thread.join()
         self._threads.clear()
@@ -112,10 +117,11 @@ class Collector:
         return self._held.total
 
     def hold(self, project_id: int, size: int = 0) -> Held:
-        """Count a body's memory against the queue, before it is read or decoded.
+        """Let a body in and count its memory against the queue, before it is read or decoded.
 
-        Raises   Overloaded.
+        Raises   Overloaded, of the kind that tells why.
         """
+        self._gate.admit(project_id, size)
         held = Held(self._held, project_id)
         held.resize(size)
         return held
@@ -156,6 +162,10 @@ class Collector:
             self._queue.put(submission)
             self._changed.notify()
         return submission.done
+
+    def _flow(self, most: int) -> DerivationFlow:
+        with self._engine.connect() as connection:
+            return derivation_flow(connection, most)
 
     def _reader(self) -> AttributeReader:
         """A reader that nobody uses now, the last one put back first: it remembers attributes."""

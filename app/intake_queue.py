@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from app.measures import QUEUE_BYTES
+from app.measures import BODIES_REFUSED, QUEUE_BYTES
 from app.receipts import Receipt
 from models.core.errors import JevonsError
 from models.core.telemetry import Rejection
@@ -19,11 +19,15 @@ SHARE = 8
 
 
 class Overloaded(JevonsError):
-    """More waits for its commit than may; the sender keeps its batch and tries again."""
+    """More comes than can be taken; the sender keeps its batch and tries again."""
 
     code = "overloaded"
     status = 503
     retry_after_seconds = 1
+
+
+class QueueFull(Overloaded):
+    """More waits for its commit than may."""
 
     def __init__(self, waiting: int, limit: int) -> None:
         super().__init__(
@@ -51,7 +55,7 @@ class Held:
     def resize(self, size: int) -> None:
         """Count as much instead of what was counted before.
 
-        Raises   Overloaded where it is more and there is no room for it; what was counted stays.
+        Raises   QueueFull where it is more and there is no room for it; what was counted stays.
         """
         self._pool.change(self, size)
 
@@ -73,7 +77,8 @@ class HeldBytes:
             if more > 0 and self.total > held.size:
                 left = self.limit - self.total - more
                 if left < 0 or own + more > SHARE * left:
-                    raise Overloaded(self.total, self.limit)
+                    BODIES_REFUSED.labels("queue").inc()
+                    raise QueueFull(self.total, self.limit)
             self.total += more
             if own + more:
                 self._by_project[held.project_id] = own + more

@@ -15,6 +15,7 @@ from models.store.backlog import queue_sizes
 SPANS_RECEIVED = Counter("jevons_spans_received", "Spans and log records of bodies that could be read.")
 SPANS_STORED = Counter("jevons_spans_stored", "Spans acknowledged, those stored by an earlier delivery included.")
 SPANS_REJECTED = Counter("jevons_spans_rejected", "Spans and log records that could not be taken.")
+BODIES_REFUSED = Counter("jevons_bodies_refused", "Bodies told to come again, by what there was too much of.", ["why"])
 QUEUE_BYTES = Gauge("jevons_queue_bytes", "Bytes of bodies between arrival and commit.", multiprocess_mode="livesum")
 COMMIT_SECONDS = Histogram(
     "jevons_commit_seconds",

@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     api_processes: int = Field(
         default=1, ge=1, description="Processes that share the HTTP port; more than one needs SO_REUSEPORT (Linux)."
     )
-    workers: int = Field(default=1, ge=1, description="Celery worker processes.")
+    workers: int = Field(default=2, ge=1, description="Celery worker processes.")
     auth: Literal["auto", "required", "off"] = Field(
         default="auto", description="auto: open on loopback, required elsewhere; required: keys and logins; off: open."
     )

@@ -22,7 +22,7 @@ def bench(
     sustained_seconds: Annotated[float, typer.Option(min=5, max=600, help="Length of each step of the search.")] = 30,
     lag_seconds: Annotated[float, typer.Option(min=2, max=600, help="Length of the lag measurement.")] = 20,
     api_processes: Annotated[int, typer.Option(min=1, help="Processes on the HTTP port.")] = 2,
-    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for the figures as JSON.")] = None,
 ) -> None:
     """Start an instance of its own, put a bounded load on it over loopback, and print the table of figures."""

@@ -12,7 +12,7 @@ def up(
     port: Annotated[int | None, typer.Option(help="HTTP: collector, API, pages.", show_default="4318")] = None,
     grpc_port: Annotated[int | None, typer.Option(help="OTLP over gRPC.", show_default="4317")] = None,
     data_dir: DataDir = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes.", show_default="1")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes.", show_default="2")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Load the bundled sample once ready.")] = False,
 ) -> None:
     """Start collector, API, pages, workers and, unless their addresses are set, PostgreSQL and Valkey."""

@@ -94,16 +94,24 @@ async def _project_of(request: Request) -> int:
     return who.project_id
 
 
+def _declared(request: Request) -> int:
+    """Bytes that Content-Length tells of; 0 where it does not.
+
+    Raises   TooLarge, before a byte is read.
+    """
+    declared = request.headers.get("content-length", "")
+    if not declared.isdigit():
+        return 0
+    if int(declared) > (limit := wiring.current().settings.max_body_bytes):
+        raise TooLarge(limit, "as sent")
+    return int(declared)
+
+
 async def _read(request: Request, limit: int, held: Held) -> bytes:
     """The body as sent, counted as it comes.
 
-    Raises   TooLarge as soon as the limit is passed, or at once where Content-Length tells. Overloaded likewise.
+    Raises   TooLarge as soon as the limit is passed, QueueFull as soon as there is no room.
     """
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit():
-        if int(declared) > limit:
-            raise TooLarge(limit, "as sent")
-        held.resize(int(declared))
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
@@ -123,7 +131,7 @@ async def _export(request: Request, signal: Signal) -> Response:
     if encoding is None:
         raise UnknownMediaType(media_type)
     collector: Collector = request.app.state.collector
-    with collector.hold(project_id) as held:
+    with collector.hold(project_id, _declared(request)) as held:
         done = await _submitted(request, collector, held, encoding, signal)
         receipt = await asyncio.wrap_future(done)
     return Response(export_response(signal, encoding, receipt), media_type=media_type)

@@ -35,6 +35,16 @@ class Freshness:
     now: datetime
 
 
+@dataclass(slots=True, frozen=True)
+class DerivationFlow:
+    """Dirty marks of traces: how many wait, and how many ever came and went. A mark is one commit's word on a trace."""
+
+    waiting: int
+    """At most as many as were asked for."""
+    arrived: int
+    worked_off: int
+
+
 def backlog(connection: Connection) -> list[str]:
     """Tasks that have something to do, over all projects: workers serve them all."""
     columns = ", ".join(f"EXISTS (SELECT 1 FROM {table}) AS {task}" for task, table in QUEUES.items())
@@ -47,6 +57,22 @@ def queue_sizes(connection: Connection) -> dict[str, int]:
     columns = ", ".join(f"(SELECT count(*) FROM {table}) AS {task}" for task, table in QUEUES.items())
     row = connection.execute(text(f"SELECT {columns}")).one()
     return {task: int(row._mapping[task]) for task in QUEUES}
+
+
+def derivation_flow(connection: Connection, most: int) -> DerivationFlow:
+    """How derivation keeps up, cheaply however much waits: counted up to `most`, and by PostgreSQL's own statistics.
+
+    These come a second or so late, and begin at zero again after a crash of the database.
+    """
+    row = connection.execute(
+        text(
+            "SELECT (SELECT count(*) FROM (SELECT FROM dirty_traces LIMIT :most) few) AS waiting, "
+            "pg_stat_get_tuples_inserted(CAST('dirty_traces' AS regclass)) AS arrived, "
+            "pg_stat_get_tuples_deleted(CAST('dirty_traces' AS regclass)) AS worked_off"
+        ),
+        {"most": most},
+    ).one()
+    return DerivationFlow(row.waiting, row.arrived, row.worked_off)
 
 
 def freshness(connection: Connection, projects: Sequence[int]) -> Freshness:

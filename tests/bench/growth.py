@@ -60,7 +60,7 @@ def run(chosen: argparse.Namespace) -> tuple[dict[str, Any], Verdicts]:
     verdicts = Verdicts()
     steps: list[dict[str, Any]] = []
     began = time.monotonic()
-    with started(2, 1, lambda line: print(line, flush=True)) as instance, Backlog(instance, 0.25) as backlog:
+    with started(2, 2, lambda line: print(line, flush=True)) as instance, Backlog(instance, 0.25) as backlog:
         made = templates(chosen.templates, BATCH, spread_days=chosen.days)
         total = sent_governed(instance, backlog, made, 8_192, chosen.backlog, 120).spans
         for size in chosen.steps:

@@ -81,7 +81,7 @@ def run(chosen: argparse.Namespace) -> tuple[dict[str, Any], Verdicts]:
     chance = random.Random(chosen.seed)
     verdicts = Verdicts()
     kills: list[dict[str, Any]] = []
-    with started(2, 1, lambda line: print(line, flush=True)) as instance, ThreadPoolExecutor(1) as pool:
+    with started(2, 2, lambda line: print(line, flush=True)) as instance, ThreadPoolExecutor(1) as pool:
         made, stop, into = templates(32, 64), Event(), Sent()
         order = Order(connections=6, seconds=chosen.limit, spans_per_second=chosen.rate, survives=True, stop=stop)
         sending = pool.submit(send, instance.port, made, order, into)

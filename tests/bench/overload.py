@@ -24,8 +24,8 @@ from app.bench.watch import Backlog, MemoryWatch
 BATCH = 512
 CONNECTIONS = 32
 RECOVERED_SECONDS = 60.0
-API_MB, WORKER_MB = 1024.0, 600.0
-"""Bounds of memory: the queue may hold JEVONS_MAX_QUEUE_BYTES (256 MB) beside what a process needs anyway."""
+API_MB, WORKER_MB = 350.0, 400.0
+"""Bounds: an API process may hold JEVONS_MAX_QUEUE_BYTES (32 MiB) in its queue beside what it needs anyway."""
 
 
 def sustained_rate(instance: Instance) -> float:
@@ -56,7 +56,7 @@ def seconds_until_taken(instance: Instance, limit: float) -> float:
 def run(chosen: argparse.Namespace) -> tuple[dict[str, Any], Verdicts]:
     """Load, refusals, recovery, checks."""
     verdicts = Verdicts()
-    with started(2, 1, lambda line: print(line, flush=True)) as instance:
+    with started(2, 2, lambda line: print(line, flush=True)) as instance:
         sustained = chosen.sustained or sustained_rate(instance)
         offered = sustained * chosen.factor
         print(f"sustained {sustained:,.0f} spans/s; offering {offered:,.0f} for {chosen.seconds:.0f} s", flush=True)

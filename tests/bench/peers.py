@@ -31,7 +31,7 @@ def main() -> None:
     def say(line: str) -> None:
         print(line, flush=True)
 
-    with started(2, 1, say) as instance, Backlog(instance) as backlog:
+    with started(2, 2, say) as instance, Backlog(instance) as backlog:
         send(instance.port, templates(4, 512), Order(connections=4, spans=4_096))
         backlog.settle(120)
         found = measure_bursts(instance, backlog, chosen.spans, say)

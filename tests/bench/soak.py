@@ -131,7 +131,7 @@ def say_memory(verdicts: Verdicts, samples: list[Memory]) -> dict[str, dict[str,
 def run(chosen: argparse.Namespace) -> tuple[dict[str, Any], Verdicts]:
     """Load, questions, samples, checks."""
     verdicts = Verdicts()
-    with started(2, 1, lambda line: print(line, flush=True)) as instance, ThreadPoolExecutor(1) as pool:
+    with started(2, 2, lambda line: print(line, flush=True)) as instance, ThreadPoolExecutor(1) as pool:
         sustained = chosen.sustained or sustained_rate(instance)
         rate = sustained * chosen.share
         print(f"sustained {sustained:,.0f} spans/s; {rate:,.0f} for {chosen.minutes:g} minutes", flush=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.intake_queue import Held, HeldBytes, IntakeQueue, Overloaded, Submission
+from app.intake_queue import Held, HeldBytes, IntakeQueue, QueueFull, Submission
 from models.store.span_codec import PreparedSpans
 
 
@@ -63,7 +63,7 @@ def held(pool: HeldBytes, project_id: int, size: int) -> Held:
 def test_a_project_that_fills_the_queue_leaves_room_for_another_one() -> None:
     pool = HeldBytes(900)
     flood = [held(pool, 1, 100) for _ in range(8)]
-    with pytest.raises(Overloaded, match="800 bytes wait to be stored, of 900 that may"):
+    with pytest.raises(QueueFull, match="800 bytes wait to be stored, of 900 that may"):
         held(pool, 1, 100)
     quiet = held(pool, 2, 80)
     assert pool.total == 880
@@ -75,7 +75,7 @@ def test_a_project_that_fills_the_queue_leaves_room_for_another_one() -> None:
 def test_a_body_above_the_limit_is_taken_when_nothing_else_waits() -> None:
     pool = HeldBytes(100)
     with held(pool, 1, 500) as large:
-        with pytest.raises(Overloaded):
+        with pytest.raises(QueueFull):
             held(pool, 2, 1)
         large.resize(40)
         held(pool, 2, 10).resize(0)
@@ -85,7 +85,7 @@ def test_a_body_above_the_limit_is_taken_when_nothing_else_waits() -> None:
 def test_what_is_refused_leaves_what_was_counted() -> None:
     pool = HeldBytes(1000)
     first, second = held(pool, 1, 100), held(pool, 2, 100)
-    with pytest.raises(Overloaded):
+    with pytest.raises(QueueFull):
         second.resize(2000)
     assert (second.size, pool.total) == (100, 200)
     first.resize(0)
