@@ -149,14 +149,36 @@ class _Resource:
     tags: Mapping[str, str]
 
 
+class Resources:
+    """What the resources of some records say; each is read once, however many traces come from it."""
+
+    def __init__(self) -> None:
+        self._read: dict[int, tuple[Mapping[str, Any], _Resource]] = {}
+
+    def of(self, span: Span) -> _Resource:
+        """What the resource of a record says."""
+        found = self._read.get(id(span.resource))
+        if found is None:
+            facts = _stated(span.resource, shape_of(span.resource))
+            firm = {name: facts[name] for name in _RESOURCE_FIRST if name in facts}
+            tags = {
+                name: text
+                for name, value in span.resource.items()
+                if not name.startswith(_STANDARD_RESOURCE) and name not in _RANKS and (text := _tag(value)) is not None
+            }
+            # Kept with what it was read from, so that nothing else can take its place in memory.
+            found = self._read[id(span.resource)] = (span.resource, _Resource(facts, firm, tags))
+        return found[1]
+
+
 class Attributor:
     """Answers for many records of the same traces; what an ancestor says is read once, and what all above say too."""
 
-    def __init__(self, tree: SpanTree) -> None:
-        self._tree = tree
+    def __init__(self, tree: SpanTree, resources: Resources) -> None:
+        self.tree = tree
         self._local: dict[tuple[bytes, bytes], _Local] = {}
         self._chains: dict[tuple[bytes, bytes], _Chain] = {}
-        self._resources: dict[int, _Resource] = {}
+        self._resources = resources
 
     def owner_of(self, spans: Sequence[Span]) -> Owner:
         """The owner of a request out of all records that describe it, the naming description first.
@@ -169,7 +191,7 @@ class Attributor:
         agent = agent_path = None
         inferred: set[str] = set()
         for span in spans:
-            local, above, resource = self._read(span), self._above(span), self._resource(span)
+            local, above, resource = self._read(span), self._above(span), self._resources.of(span)
             # The first record is believed before the others, so each one fills what is still missing.
             found = {**resource.facts, **above.facts, **local.facts, **resource.firm, **found}
             tags = {**resource.tags, **above.tags, **local.tags, **tags}
@@ -192,14 +214,14 @@ class Attributor:
 
     def _above(self, span: Span) -> _Chain:
         """What the ancestors of a record say; siblings share the answer."""
-        parent = self._tree.parent(span)
+        parent = self.tree.parent(span)
         if parent is None:
             return _ROOTLESS
         key = (parent.trace_id, parent.span_id)
         found = self._chains.get(key)
         if found is None:
             found = self._chains[key] = _Chain()
-            for link in self._tree.chain(parent):
+            for link in self.tree.chain(parent):
                 local = self._read(link)
                 for name, value in local.facts.items():
                     found.facts.setdefault(name, value)
@@ -216,20 +238,6 @@ class Attributor:
         found = self._local.get(key)
         if found is None:
             found = self._local[key] = _local(span)
-        return found
-
-    def _resource(self, span: Span) -> _Resource:
-        key = id(span.resource)
-        found = self._resources.get(key)
-        if found is None:
-            facts = _stated(span.resource, shape_of(span.resource))
-            firm = {name: facts[name] for name in _RESOURCE_FIRST if name in facts}
-            tags = {
-                name: text
-                for name, value in span.resource.items()
-                if not name.startswith(_STANDARD_RESOURCE) and name not in _RANKS and (text := _tag(value)) is not None
-            }
-            found = self._resources[key] = _Resource(facts, firm, tags)
         return found
 
     def _root_name(self, spans: Sequence[Span]) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ingest.attribution import Attributor
+from ingest.attribution import Attributor, Resources
 from ingest.dialects.base import Reading, Role
 from ingest.dialects.reader import read
 from ingest.likeness import same_usage
@@ -37,10 +37,11 @@ def derive_calls(spans: Iterable[Span]) -> Derivation:
     groups = link_groups((reading.span.trace_id, ids[id(reading)]) for reading in readings)
     calls: list[Call] = []
     suppressed: list[Suppression] = []
+    resources = Resources()
     for group in groups:
         members = [reading for trace in group for reading in told[trace]]
-        tree = SpanTree(span for trace in group for span in by_trace[trace])
-        _derive_group(members, ids, tree, calls, suppressed)
+        attributor = Attributor(SpanTree(span for trace in group for span in by_trace[trace]), resources)
+        _derive_group(members, ids, attributor, calls, suppressed)
     calls.sort(key=lambda call: (call.end_ns, call.start_ns, call.trace_id, call.span_id))
     suppressed.sort(key=lambda entry: (entry.trace_id, entry.span_id, entry.why))
     return Derivation(calls=tuple(calls), suppressed=tuple(suppressed))
@@ -54,7 +55,7 @@ def _unique(spans: Iterable[Span]) -> list[Span]:
         other = found.get(key)
         if other is None or (other is not span and other != span and _fullness(span) > _fullness(other)):
             found[key] = span
-    return [found[key] for key in sorted(found, key=lambda key: (key[0], key[1], key[2].value))]
+    return [found[key] for key in sorted(found)]
 
 
 def _fullness(span: Span) -> tuple[Any, ...]:
@@ -62,13 +63,16 @@ def _fullness(span: Span) -> tuple[Any, ...]:
 
 
 def _derive_group(
-    members: Sequence[Reading], ids: LinkIds, tree: SpanTree, calls: list[Call], suppressed: list[Suppression]
+    members: Sequence[Reading],
+    ids: LinkIds,
+    attributor: Attributor,
+    calls: list[Call],
+    suppressed: list[Suppression],
 ) -> None:
     described = [reading for reading in members if reading.role is Role.CALL]
     sums = sorted((r for r in members if r.role is Role.ROLLUP and r.has_usage), key=order_of)
-    resolver = Requests(described, ids, tree)
+    resolver = Requests(described, ids, attributor.tree)
     requests = resolver.resolve()
-    attributor = Attributor(tree)
     owner_of: dict[Key, Call] = {}
     for request in requests:
         call = _call_of(request, resolver, attributor)
@@ -80,7 +84,7 @@ def _derive_group(
     for (trace_id, span_id), first in resolver.wrappers.items():
         suppressed.append(Suppression(trace_id=trace_id, span_id=span_id, why="rollup", of=first))
     if sums:
-        _rollups(sums, ids, requests, owner_of, tree, attributor, calls, suppressed)
+        _rollups(sums, ids, requests, owner_of, attributor, calls, suppressed)
 
 
 def _call_of(request: Request, resolver: Requests, attributor: Attributor) -> Call:
@@ -100,12 +104,12 @@ def _rollups(
     ids: LinkIds,
     requests: Sequence[Request],
     owner_of: dict[Key, Call],
-    tree: SpanTree,
     attributor: Attributor,
     calls: list[Call],
     suppressed: list[Suppression],
 ) -> None:
     """Leave out sums over visible calls; a sum over calls that nobody described is all there is, so it counts."""
+    tree = attributor.tree
     covered: dict[Key, str] = {}
     by_id: dict[str, str] = {}
     counted: dict[bytes, list[tuple[Reading, str]]] = {}

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from ingest.dialects.shape import shape_of
@@ -106,10 +107,16 @@ def _word(span: Span) -> str:
     """The most telling word about what a span is: a tool run, an agent run, or something else."""
     attributes = span.attributes
     for key in shape_of(attributes).present(_KINDS):
-        word = str(attributes[key]).strip('"').lower()
-        if word in _TOOL_WORDS or word in _AGENT_WORDS:
+        word = _telling(str(attributes[key]))
+        if word:
             return word
     return ""
+
+
+@lru_cache(maxsize=1024)
+def _telling(told: str) -> str:
+    word = told.strip('"').lower()
+    return word if word in _TOOL_WORDS or word in _AGENT_WORDS else ""
 
 
 def _tool_name(span: Span) -> str:

@@ -218,12 +218,14 @@ def _uncached(
 ) -> int | None:
     if base.input is None or base.is_exclusive:
         return base.input
-    known = next((usage.uncached for usage in ranked if usage.uncached is not None), None)
-    if base.uncached is None and known is not None:
-        return known
+    own = base.uncached
+    if own is None and len(ranked) > 1:
+        known = next((usage.uncached for usage in ranked if usage.uncached is not None), None)
+        if known is not None:
+            return known
     inner = tool if base.tool_use_inside and tool is not None else 0
     rest = base.input - (read or 0) - (write or 0) - inner
-    return rest if rest >= 0 else base.uncached if base.uncached is not None else base.input
+    return rest if rest >= 0 else own if own is not None else base.input
 
 
 def _lifetimes(write: int | None, five: int | None, hour: int | None) -> tuple[int | None, int | None, int | None]:

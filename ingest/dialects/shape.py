@@ -38,13 +38,19 @@ class Shape:
 
 def shape_of(attributes: Mapping[str, Any]) -> Shape:
     """The shape of some attributes; the same object for the same names in the same order."""
+    global _last
+    if _last[0] is attributes and len(attributes) == len(_last[1].names):
+        return _last[1]
     key = tuple(attributes)
     found = _shapes.get(key)
     if found is None:
         if len(_shapes) >= MOST_SHAPES:
             _shapes.clear()
         found = _shapes[key] = Shape(key)
+    _last = (attributes, found)
     return found
 
 
 _shapes: dict[tuple[str, ...], Shape] = {}
+_last: tuple[Mapping[str, Any], Shape] = ({}, Shape(()))
+"""What was asked last: a record is asked for several times in a row, and its attributes stay what they are."""

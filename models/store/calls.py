@@ -14,6 +14,7 @@ from models.store.bulk import copy_frame
 from models.store.call_frame import ROW, call_frame
 from models.store.closed_months import closed_months, enter_ledger
 from models.store.interning import Interner
+from models.store.packed_arrays import ByteStrings, byte_strings
 from models.store.retention import gone_before
 from models.store.tag_rules import live_rules
 
@@ -42,7 +43,7 @@ def replace_calls(
     The caller holds the locks of the link groups. Safe to repeat: the second time everything is unchanged.
     """
     enter_ledger(connection, project_id)
-    traces = sorted(set(trace_ids))
+    traces = byte_strings(sorted(set(trace_ids)))
     interner = Interner()
     rows = call_frame(project_id, derivation.calls, interner, live_rules(connection, project_id))
     closed = closed_months(connection, project_id)
@@ -162,7 +163,7 @@ def _delete(connection: Connection, project_id: int, keys: Sequence[Key]) -> Non
 
 
 def _replace_suppressions(
-    connection: Connection, project_id: int, traces: Sequence[bytes], suppressed: Sequence[Suppression]
+    connection: Connection, project_id: int, traces: ByteStrings, suppressed: Sequence[Suppression]
 ) -> None:
     found = connection.execute(
         text(

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from models.core.vocabulary import BUCKETS, ChargeClass
 from models.costs.bookings import Amendment, Booked, Part, Wanted, amend, booking_moment
+from models.store.packed_arrays import byte_strings
 
 LEDGER_LOCK = 0x6A6C6467
 """Advisory lock per project: writers of the ledger share it; closing a month and moving owners hold it alone."""
@@ -75,7 +76,7 @@ def live_charges(connection: Connection, project_id: int, origins: Collection[by
             "AND charge_class IN ('usage', 'reported_usage', 'allocation') "
             f"UNION ALL SELECT {columns} {of_origins} AND charge_class = 'correction'"
         ),
-        {"project_id": project_id, "origins": list(origins)},
+        {"project_id": project_id, "origins": byte_strings(list(origins))},
     )
     for row in rows:
         found.setdefault((bytes(row.origin_id), bytes(row.span_id)), []).append(row)

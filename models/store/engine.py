@@ -4,6 +4,8 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, make_url
 
+from models.store import packed_arrays
+
 APP_ROLE = "jevons_app"
 OWNER_ROLE = "jevons_owner"
 
@@ -27,6 +29,7 @@ def make_engine(url: str, *, role: str | None = APP_ROLE, pool_size: int = 5, ma
 
     @event.listens_for(engine, "connect")
     def take_role(connection: Any, _record: Any) -> None:
+        packed_arrays.register(connection.adapters)
         with connection.cursor() as cursor:
             cursor.execute("SET TIME ZONE 'UTC'")
             if role is not None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from models.core.telemetry import Call
 from models.store.bulk import copy_frame
+from models.store.packed_arrays import int8s
 
 ATTRIBUTION = (
     "team",
@@ -107,7 +108,7 @@ def _keep(
         return
     known = connection.execute(
         text(f"SELECT {id_column} FROM {table} WHERE project_id = :project_id AND {id_column} = ANY(:ids)"),
-        {"project_id": project_id, "ids": list(rows)},
+        {"project_id": project_id, "ids": int8s(list(rows))},
     ).scalars()
     for number in known:
         del rows[number]

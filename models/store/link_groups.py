@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, text
 
+from models.store.packed_arrays import byte_strings, int4s, int8s
+
 Claim = tuple[int, bytes, int]
 """(project, trace id, version) of one dirty mark."""
 
@@ -55,9 +57,9 @@ def clear_dirty(connection: Connection, claimed: Sequence[Claim]) -> int:
             "where d.project_id = c.project_id and d.trace_id = c.trace_id and d.version = c.version"
         ),
         {
-            "projects": [claim[0] for claim in claimed],
-            "traces": [claim[1] for claim in claimed],
-            "versions": [claim[2] for claim in claimed],
+            "projects": int4s([claim[0] for claim in claimed]),
+            "traces": byte_strings([claim[1] for claim in claimed]),
+            "versions": int8s([claim[2] for claim in claimed]),
         },
     ).rowcount
 
@@ -119,9 +121,9 @@ def link_group(connection: Connection, project_id: int, trace_ids: Iterable[byte
     group = set(trace_ids)
     locked: set[bytes] = set()
     while True:
-        rows = connection.execute(_CLOSURE, {"project_id": project_id, "trace_ids": sorted(group)})
+        rows = connection.execute(_CLOSURE, {"project_id": project_id, "trace_ids": byte_strings(sorted(group))})
         group = {bytes(trace_id) for trace_id in rows.scalars()}
         if group <= locked:
             return group
-        connection.execute(_LOCK, {"project_id": project_id, "trace_ids": sorted(group - locked)})
+        connection.execute(_LOCK, {"project_id": project_id, "trace_ids": byte_strings(sorted(group - locked))})
         locked |= group

@@ -43,6 +43,10 @@ def dates(values: Sequence[date]) -> Dates:
 
 def byte_strings(values: Sequence[bytes]) -> ByteStrings:
     """Pack byte strings of any length."""
+    if len(sizes := set(map(len, values))) == 1:
+        # Ids: all of one length, so that what stands before each is the same.
+        size = struct.pack("!i", *sizes)
+        return ByteStrings(b"".join((_head(17, len(values)), size, size.join(values))))
     parts = [part for value in values for part in (struct.pack("!i", len(value)), value)]
     return ByteStrings(b"".join((_head(17, len(values)), *parts)))
 
@@ -87,7 +91,7 @@ class _ByteStringsDumper(_PackedDumper):
 
 
 def register(adapters: AdaptersMap) -> None:
-    """Make a cursor or connection take the packed arrays as parameters."""
+    """Make a connection take the packed arrays as parameters."""
     adapters.register_dumper(Int4s, _Int4sDumper)
     adapters.register_dumper(Int8s, _Int8sDumper)
     adapters.register_dumper(Dates, _DatesDumper)

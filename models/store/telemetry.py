@@ -12,7 +12,6 @@ from sqlalchemy import Connection, text
 
 from models.core.errors import JevonsError
 from models.core.telemetry import Rejection, Span
-from models.store import packed_arrays
 from models.store.packed_arrays import byte_strings, dates, int4s, int8s
 from models.store.span_codec import (
     PreparedSpans,
@@ -135,7 +134,6 @@ def store_spans(
     driver = connection.connection.driver_connection
     assert driver is not None
     with driver.cursor() as cursor:
-        packed_arrays.register(cursor.adapters)
         fresh, conflicts = _fresh_blocks(cursor, batches)
         if fresh:
             _store(cursor, fresh)
@@ -307,14 +305,14 @@ def load_spans(connection: Connection, project_id: int, trace_ids: Iterable[byte
         return []
     days = connection.execute(
         text("select distinct day from trace_days where project_id = :project_id and trace_id = any(:trace_ids)"),
-        {"project_id": project_id, "trace_ids": wanted},
+        {"project_id": project_id, "trace_ids": byte_strings(wanted)},
     ).scalars()
     found = connection.execute(
         text(
             "select resource_id, scope_id, signal, trace_id, day, span_ids, body from span_blocks "
             "where project_id = :project_id and trace_id = any(:trace_ids) and day = any(:days)"
         ),
-        {"project_id": project_id, "trace_ids": wanted, "days": list(days)},
+        {"project_id": project_id, "trace_ids": byte_strings(wanted), "days": list(days)},
     )
     # The days in order: one id may stand on two of them.
     rows = sorted(found, key=attrgetter("day"))

@@ -92,7 +92,7 @@ def _run(
             profile = cProfile.Profile(time.process_time)
             profile.runcall(work)
             pstats.Stats(profile).sort_stats("cumtime").print_stats(
-                r"wt.pipeline.(app|models|ingest)|polars.*collect|execute|orjson", 60
+                r"/(app|models|ingest)/|polars.*collect|execute|orjson", 60
             )
         else:
             work()
