@@ -1,18 +1,23 @@
-"""What pricing a period again would change: calls are rated in memory, slice by slice, and nothing is written."""
+"""What pricing a period again would change: calls that one price decides alike are rated once, and nothing is
+written."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
 import polars as pl
 from sqlalchemy import Connection
 
-from app.tasks.pricing import rates_of
+from app.tasks.pricing import charges_of, rates_of
+from app.tasks.rate import BATCH_CALLS
+from models.costs.alike import Lines, RatedAlike, multiplied_out, stand_ins
 from models.costs.rating import rate_calls
 from models.prices.skus import with_price_keys
-from models.store.call_frame import to_rate
+from models.store.calls import Key, load_calls
+from models.store.closed_months import live_charges
 from models.store.own_capacity import placements
-from models.store.repriced import calls_of_slice, charges_of_slice, slices
+from models.store.repriced import Charged, calls_alike, calls_apart, hash_of_lines, slices
 
 
 @dataclass(slots=True)
@@ -31,38 +36,86 @@ def can_be_rated_alone(connection: Connection, project_id: int) -> bool:
 
 
 def would_change(connection: Connection, project_id: int, start: datetime, end: datetime) -> Repriced:
-    """Rate the calls of open months that end in [start, end) and compare with their charges.
+    """What pricing the calls of open months that end in [start, end) again would change.
 
-    A call is changed where a cost, its status or the reason for having none would be another one, or where it has no
-    charge yet. Memory is that of a slice, however long the period.
+    A call is changed where its charge would say anything else: a cost, a line of it, the reason for having none. The
+    database adds calls up by what decides their price, and each such group is rated once; calls that this cannot
+    decide are rated one by one as pricing does it. Memory is that of a slice, however long the period.
     """
     done = Repriced()
     rates = rates_of(connection, project_id).rates
+    bands = sorted({band for band in rates["context_from"].unique() if band > 0})
+    hashes: dict[Lines, int] = {}
     for first, last in slices(connection, project_id, start, end):
-        calls = calls_of_slice(connection, project_id, first, last)
-        if calls.is_empty():
-            continue
-        rated = rate_calls(with_price_keys(to_rate(calls)), rates).charges
-        now = rated.rename({"origin_id": "trace_id", "cost_without_cache": "uncached_cost"}).with_columns(
-            calls["attribution_id"]
-        )
-        before = charges_of_slice(connection, project_id, first, last)
-        both = now.join(before, on=["trace_id", "span_id"], how="left", suffix="_before")
-        differs = pl.any_horizontal(
-            pl.col("belongs").ne_missing(pl.col("attribution_id")),
-            *(
-                pl.col(name).ne_missing(pl.col(f"{name}_before"))
-                for name in before.columns
-                if name not in ("trace_id", "span_id", "belongs")
-            ),
-        )
-        changed = both.filter(differs)
-        done.calls += calls.height
-        done.changed += changed.height
-        done.change += _sum(changed["effective_cost"]) - _sum(changed["effective_cost_before"])
+        found = calls_alike(connection, project_id, first, last, price_moments(rates, first, last), bands)
+        groups = [group for group, _ in found]
+        rated = multiplied_out(groups, rate_calls(with_price_keys(stand_ins(groups)), rates))
+        for each in rated:
+            if each.lines not in hashes:
+                hashes[each.lines] = hash_of_lines(connection, each.lines)
+        differ = [
+            _differ(charged, now, hashes[now.lines], group.calls)
+            for (group, charged), now in zip(found, rated, strict=True)
+        ]
+        apart = {(group.provider, group.model) for group, each in zip(groups, differ, strict=True) if each is None}
+        for (group, charged), now, each in zip(found, rated, differ, strict=True):
+            if (group.provider, group.model) in apart:
+                continue
+            done.calls += group.calls
+            if each:
+                done.changed += group.calls
+                done.change += (now.effective_cost or 0) - (charged.effective_cost or 0)
+        _add_one_by_one(connection, project_id, calls_apart(connection, project_id, first, last, apart), done)
     return done
 
 
-def _sum(costs: pl.Series) -> Decimal:
-    """The sum of what is priced."""
-    return sum((cost for cost in costs.to_frame().select(pl.first().sum()).to_series() if cost), Decimal(0))
+def price_moments(rates: pl.DataFrame, start: datetime, end: datetime) -> list[datetime]:
+    """`start` and every moment before `end` at which a rate, its time of day or a UTC day begins or ends."""
+    bounds = {bound for name in ("valid_from", "valid_to") for bound in rates[name].unique() if bound is not None}
+    hours = {hour for name in ("daily_start", "daily_end") for hour in rates[name].unique() if hour is not None}
+    for day in _days(start, end):
+        bounds |= {day, *(datetime.combine(day, hour, tzinfo=UTC) for hour in hours)}
+    return [start, *sorted(bound for bound in bounds if start < bound < end)]
+
+
+def _days(start: datetime, end: datetime) -> Iterator[datetime]:
+    day = datetime.combine(start.astimezone(UTC), time(), tzinfo=UTC)
+    while day < end:
+        yield day
+        day += timedelta(days=1)
+
+
+def _differ(before: Charged, now: RatedAlike, lines: int, calls: int) -> bool | None:
+    """Whether the charges of all of these calls would be others; None: only a look at each of them can tell."""
+    if not before.is_usual:
+        return None
+    if (
+        not before.is_same_call
+        or before.lines != lines
+        or (before.price_status, before.unpriced_reason) != (now.price_status, now.unpriced_reason)
+    ):
+        return True
+    same_sums = (before.unpriced_tokens, before.effective_cost, before.uncached_cost, before.uncached_calls) == (
+        now.unpriced_tokens,
+        now.effective_cost,
+        now.uncached_cost,
+        0 if now.uncached_cost is None else calls,
+    )
+    # The lines have the same prices, and yet the sums differ: the price without a cache, which no line tells.
+    return False if same_sums else None
+
+
+def _add_one_by_one(connection: Connection, project_id: int, keys: Sequence[Key], done: Repriced) -> None:
+    """Price calls as it is done in earnest and compare the charges with those that are live."""
+    for at in range(0, len(keys), BATCH_CALLS):
+        rows = load_calls(connection, project_id, keys[at : at + BATCH_CALLS])
+        charges = charges_of(connection, project_id, rows)
+        live = live_charges(connection, project_id, charges["origin_id"].unique().to_list())
+        done.calls += charges.height
+        facts = charges.select("origin_id", "span_id", "digest", "attribution_id", "effective_cost")
+        for origin, span, digest, belongs, cost in facts.iter_rows():
+            before = [row for row in live.get((origin, span), ()) if row.charge_class == "usage"]
+            if any(bytes(row.digest) == digest and row.attribution_id == belongs for row in before):
+                continue
+            done.changed += 1
+            done.change += (cost or 0) - sum(row.effective_cost or 0 for row in before)

@@ -1,14 +1,8 @@
-"""Bulk copies: frames become rows, and rows frames, by one COPY, without a Python object per value."""
-
-import re
-from collections.abc import Mapping
-from typing import LiteralString, cast
+"""Bulk copies: frames become rows by one COPY, without a Python object per value."""
 
 import polars as pl
 from psycopg import Connection as Driver
 from psycopg import sql
-from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus
 from sqlalchemy import Connection
 
 NULL = "\\N"
@@ -41,44 +35,6 @@ def copy_frame(connection: Connection, table: str, frame: pl.DataFrame) -> int:
     with driver(connection).cursor() as cursor, cursor.copy(command) as copy:
         copy.write(body)
     return frame.height
-
-
-def read_frame(
-    connection: Connection, query: str, parameters: Mapping[str, object], schema: Mapping[str, pl.DataType]
-) -> pl.DataFrame:
-    """The rows of a query as a frame by one COPY, without a Python object per value.
-
-    Shapes   `query` with %(name)s for parameters, columns in the order of the schema: numbers, texts and bytea.
-    """
-    values = {name: sql.Literal(value) for name, value in parameters.items()}
-    # A query of our own with values quoted by the driver: COPY takes no parameters.
-    placed = sql.SQL(cast(LiteralString, re.sub(r"%\((\w+)\)s", r"{\1}", query))).format(**values)
-    command = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, NULL {})").format(placed, sql.Literal(NULL))
-    body = _copied_out(driver(connection), command)
-    read = {name: pl.String() if kind == pl.Binary else kind for name, kind in schema.items()}
-    if not body:
-        return pl.DataFrame(schema=dict(schema))
-    frame = pl.read_csv(body, has_header=False, new_columns=list(read), schema=read, null_values=NULL)
-    binary = [name for name, kind in schema.items() if kind == pl.Binary]
-    return frame.with_columns(pl.col(name).str.slice(2).str.decode("hex") for name in binary)
-
-
-def _copied_out(connection: Driver, command: sql.Composed) -> bytes:
-    """What a COPY … TO STDOUT gives. Straight from libpq: a generator per row takes longer than the row."""
-    wire = connection.pgconn
-    begun = wire.exec_(command.as_bytes(connection))
-    if begun.status != ExecStatus.COPY_OUT:
-        raise error_from_result(begun)
-    rows: list[bytes] = []
-    while True:
-        size, row = wire.get_copy_data(0)
-        if size < 0:
-            break
-        rows.append(bytes(row))
-    while (ended := wire.get_result()) is not None:
-        if ended.status != ExecStatus.COMMAND_OK:
-            raise error_from_result(ended)
-    return b"".join(rows)
 
 
 def array_text(values: pl.Expr) -> pl.Expr:
