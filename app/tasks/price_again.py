@@ -57,9 +57,9 @@ def would_change(connection: Connection, project_id: int, start: datetime, end: 
             _differ(charged, now, hashes[now.lines], group.calls)
             for (group, charged), now in zip(found, rated, strict=True)
         ]
-        apart = {(group.provider, group.model) for group, each in zip(groups, differ, strict=True) if each is None}
+        apart = {group.kind for group, each in zip(groups, differ, strict=True) if each is None}
         for (group, charged), now, each in zip(found, rated, differ, strict=True):
-            if (group.provider, group.model) in apart:
+            if group.kind in apart:
                 continue
             done.calls += group.calls
             if each:

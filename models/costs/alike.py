@@ -16,6 +16,9 @@ from models.core.money import EXACT
 from models.core.vocabulary import BUCKETS, INPUT_BUCKETS
 from models.costs.rating import Rated
 
+Kind = tuple[str | None, str | None, frozenset[str] | None]
+"""Provider, model and the buckets in use."""
+
 
 @dataclass(slots=True, frozen=True)
 class Alike:
@@ -34,6 +37,11 @@ class Alike:
     calls: int
     tokens: Mapping[str, int]
     """Per bucket the sum of what is told."""
+
+    @property
+    def kind(self) -> Kind:
+        """What they are, whatever their tier, region, time and band."""
+        return self.provider, self.model, self.used
 
 
 @dataclass(slots=True, frozen=True)

@@ -1,7 +1,7 @@
 """Calls beside what they are charged, added up by what decides their price: what new prices would change is asked of
 these sums, and nothing is written."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from models.core.vocabulary import BUCKETS, INPUT_BUCKETS, Detail, PriceStatus
-from models.costs.alike import Alike, Lines
+from models.costs.alike import Alike, Kind, Lines
 from models.store.calls import Key
 
 SLICE_CALLS = 200_000
@@ -23,6 +23,13 @@ _COUNTS = ", ".join(f"c.{bucket}" for bucket in BUCKETS)
 _DETAILS = ", ".join(f"'{detail}'" for detail in Detail)
 _APART = f"(coalesce(c.details ?| ARRAY[{_DETAILS}], false) OR coalesce(least({_COUNTS}) < 0, false))"
 """What is rated call by call: counts beside the buckets, which take from them, and counts that cannot be."""
+_BITS = {bucket.value: 1 << place for place, bucket in enumerate(BUCKETS)}
+_USED = (
+    f"CASE WHEN num_nonnulls({_COUNTS}) > 0 THEN "
+    + " + ".join(f"CASE WHEN c.{bucket} > 0 THEN {bit} ELSE 0 END" for bucket, bit in _BITS.items())
+    + " END"
+)
+"""The buckets with a count above zero as bits; null: no count is told."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -88,7 +95,6 @@ def calls_alike(
     which they may. Both ascend.
     """
     total_input = " + ".join(f"coalesce(c.{bucket}, 0)" for bucket in INPUT_BUCKETS)
-    used = " + ".join(f"CASE WHEN c.{bucket} > 0 THEN {1 << place} ELSE 0 END" for place, bucket in enumerate(BUCKETS))
     same = " AND ".join(
         f"c.{name} IS NOT DISTINCT FROM h.{name}"
         for name in (*(bucket.value for bucket in BUCKETS), "end_at", "unit_id", "attribution_id")
@@ -101,7 +107,7 @@ def calls_alike(
         "region": "c.region",
         "moment": "width_bucket(c.end_at, CAST(:moments AS timestamptz[]))",
         "band": f"width_bucket({total_input}, CAST(:bands AS bigint[]))",
-        "used": f"CASE WHEN num_nonnulls({_COUNTS}) > 0 THEN {used} END",
+        "used": _USED,
         "is_usual": "h.charge_id IS NOT NULL AND h.deployment_id IS NULL",
         "is_same_call": f"{same} AND (c.status = 'error') = h.is_error",
         "price_status": "h.price_status",
@@ -132,9 +138,7 @@ def calls_alike(
 
 
 def _alike(row: Any, moments: Sequence[datetime], bands: Sequence[int]) -> Alike:
-    used = None
-    if row.used is not None:
-        used = frozenset(bucket.value for place, bucket in enumerate(BUCKETS) if row.used >> place & 1)
+    used = None if row.used is None else frozenset(bucket for bucket, bit in _BITS.items() if row.used & bit)
     return Alike(
         row.provider,
         row.model,
@@ -184,22 +188,20 @@ def hash_of_lines(connection: Connection, lines: Lines) -> int:
 
 
 def calls_apart(
-    connection: Connection,
-    project_id: int,
-    start: datetime,
-    end: datetime,
-    models: Collection[tuple[str | None, str | None]],
+    connection: Connection, project_id: int, start: datetime, end: datetime, kinds: Collection[Kind]
 ) -> list[Key]:
-    """The calls that end in [start, end) and are none of `calls_alike`, or of these pairs of provider and model."""
-    parameters: Mapping[str, Any] = {
-        "providers": [provider for provider, _ in models],
-        "models": [model for _, model in models],
+    """The calls that end in [start, end) and are none of `calls_alike`, or of these kinds."""
+    parameters = {
+        "providers": [provider for provider, _, _ in kinds],
+        "models": [model for _, model, _ in kinds],
+        "used": [None if used is None else sum(_BITS[bucket] for bucket in used) for _, _, used in kinds],
     }
     found = connection.execute(
         text(
-            f"SELECT c.trace_id, c.span_id FROM calls c WHERE {_within('c')} AND ({_APART} OR EXISTS ("
-            "SELECT 1 FROM unnest(CAST(:providers AS text[]), CAST(:models AS text[])) AS odd (provider, model) "
-            "WHERE odd.provider IS NOT DISTINCT FROM c.provider AND odd.model IS NOT DISTINCT FROM c.model)) "
+            f"SELECT c.trace_id, c.span_id FROM calls c WHERE {_within('c')} AND ({_APART} OR EXISTS (SELECT 1 FROM "
+            "unnest(CAST(:providers AS text[]), CAST(:models AS text[]), CAST(:used AS int[])) "
+            "AS kind (provider, model, used) WHERE kind.provider IS NOT DISTINCT FROM c.provider "
+            f"AND kind.model IS NOT DISTINCT FROM c.model AND kind.used IS NOT DISTINCT FROM {_USED}))"
         ),
         {**_scope(project_id, start, end), **parameters},
     )

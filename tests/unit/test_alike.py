@@ -24,7 +24,7 @@ BOOK = rates(
     rate("output", "22.5", context_from=LONG),
     rate("requests", "5000"),
 )
-Counts = Mapping[str, int | None]
+Counts = Mapping[str, Any]
 some_counts = st.fixed_dictionaries(
     {
         **{bucket.value: st.none() for bucket in BUCKETS},
