@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,7 @@ from models.core.queries import CostQuery, CostRow, Costs
 from models.core.time import rfc3339
 from models.core.vocabulary import BUCKETS, CostBasis, Granularity
 from models.store.cost_sql import Plan, checked_dimensions, column_of, conditions, is_dimension, needs_unit, plan
-from models.store.cover import widened
+from models.store.cover import ceiling, widened
 from models.store.sums import COSTS
 from models.store.task_counts import task_counts
 from models.store.unit_costs import keyed_plan, kind_of, totals_page
@@ -50,16 +51,14 @@ def answer_costs(connection: Connection, query: CostQuery) -> Costs:
             for found in totals_page(connection, asked, kind, after, parameters)
         ]
         totals = None
+    elif asked.granularity is Granularity.NONE:
+        rows, totals = _read(connection, query, asked, kind, by_bucket=by_bucket)
     else:
-        chosen = plan(asked, by_bucket=by_bucket) if kind is None else keyed_plan(asked, kind)
-        if by_bucket or not needs_units(asked):
-            rows, totals = _rows(connection, query, asked, chosen, with_totals=not by_bucket or _by_bucket(asked))
-        else:
-            rows, totals = _page_first(connection, query, asked, chosen), None
+        rows, totals = _read_in_time(connection, query, asked, kind, by_bucket=by_bucket), None
     page, following = rows[: query.limit], rows[query.limit :]
     if totals is None:
         totals = _totals(connection, asked)
-    counted = [] if by_bucket else _tasks(connection, asked, kind, page)
+    counted = [] if by_bucket else _tasks(connection, _over(asked, page), kind, page)
     return Costs(
         query=query,
         rows=counted or [row for row, _ in page],
@@ -71,6 +70,60 @@ def answer_costs(connection: Connection, query: CostQuery) -> Costs:
 def needs_units(query: CostQuery) -> bool:
     """Whether rows are grouped or filtered by task, session, user or a tag."""
     return any(map(needs_unit, (*query.group_by, *(name for name, _ in query.filters))))
+
+
+def _read(
+    connection: Connection, query: CostQuery, asked: CostQuery, kind: str | None, *, by_bucket: bool
+) -> tuple[list[tuple[CostRow, Any]], CostRow | None]:
+    """A page of groups and one row more, and the totals where the same cells tell them."""
+    chosen = plan(asked, by_bucket=by_bucket) if kind is None else keyed_plan(asked, kind)
+    if not by_bucket and needs_units(asked):
+        return _page_first(connection, query, asked, chosen), None
+    with_totals = asked.granularity is Granularity.NONE and (not by_bucket or _by_bucket(asked))
+    return _rows(connection, query, asked, chosen, with_totals=with_totals)
+
+
+def _read_in_time(
+    connection: Connection, query: CostQuery, asked: CostQuery, kind: str | None, *, by_bucket: bool
+) -> list[tuple[CostRow, Any]]:
+    """A page of groups over time and one row more: rows go by time first, so as much of it is read as fills the page.
+
+    First one hour, day or month, then as many as should hold the rest of the page by what was found so far.
+    """
+    width = asked.granularity.value
+    start = max(asked.start, _begins(query))
+    rows: list[tuple[CostRow, Any]] = []
+    done, ahead = 0, 1
+    while start < asked.end and len(rows) <= query.limit:
+        end = start
+        for _ in range(ahead):
+            end = ceiling(end + timedelta(microseconds=1), width)
+            done += 1
+            if end >= asked.end:
+                break
+        part = replace(asked, start=start, end=min(end, asked.end))
+        rows += _read(connection, query, part, kind, by_bucket=by_bucket)[0]
+        start = end
+        missing = query.limit + 1 - len(rows)
+        ahead = max(done, -(-missing * done // max(len(rows), 1)))
+    return rows
+
+
+def _begins(query: CostQuery) -> datetime:
+    """The time with which the page of a cursor begins."""
+    parameters: dict[str, Any] = {}
+    _after(query, parameters)
+    time = parameters.get("after_time")
+    return query.start if time is None else datetime.fromisoformat(time)
+
+
+def _over(query: CostQuery, page: Sequence[tuple[CostRow, Any]]) -> CostQuery:
+    """The question over the times of a page alone."""
+    times = [row.time for row, _ in page if row.time is not None]
+    if not times:
+        return query
+    end = ceiling(max(times) + timedelta(microseconds=1), query.granularity.value)
+    return replace(query, start=max(query.start, min(times)), end=min(query.end, end))
 
 
 def _by_bucket(query: CostQuery) -> bool:

@@ -1,6 +1,7 @@
 """The ledger: every grouping adds up to the same figures, and doing things twice changes nothing."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from models.core.queries import CallQuery, CostQuery
 from models.core.telemetry import Call, TokenCounts
 from models.core.vocabulary import BUCKETS, CallStatus, Granularity
 from models.store import task_shapes
+from models.store.cover import floor
 from models.store.projects import ensure_project
 from models.store.reader import StoreReader
 from models.store.rollups import rebuild_hours
@@ -314,3 +316,38 @@ def test_narrow_groupings_read_neither_calls_nor_charges(database: Engine, proje
             )
         assert not any("calls_2" in line or "charges" in line.split("(")[0] for line in lines if "Scan" in line), lines
         assert any("rollup_" in line for line in lines)
+
+
+@pytest.mark.parametrize("group_by", [(), ("agent",), ("bucket",), ("session",), ("user", "model")])
+@pytest.mark.parametrize("granularity", [Granularity.HOUR, Granularity.DAY, Granularity.MONTH])
+def test_rows_over_time_are_those_of_each_time_in_pages_of_any_size(
+    database: Engine, project: int, group_by: tuple[str, ...], granularity: Granularity
+) -> None:
+    draw = random.Random(11)
+    # Some hours with many calls and weeks with none.
+    moments = [START + timedelta(days=draw.choice([0, 1, 30, 31, 44]), minutes=draw.randrange(300)) for _ in range(60)]
+    made = [
+        make_call(
+            number,
+            1,
+            at,
+            TokenCounts(input=draw.randrange(1, 5_000), output=7),
+            agent=f"agent {number % 3}",
+            session=f"session {number % 5}",
+            user=f"user {number % 2}",
+            task=f"task {number % 11}",
+        )
+        for number, at in enumerate(moments, start=1)
+    ]
+    settle(database, project, range(1, 61), made)
+    reader = StoreReader(database)
+    asked = query(project, start=START + timedelta(minutes=17), group_by=group_by, granularity=granularity)
+    rows, _ = all_pages(reader, replace(asked, limit=4))
+    whole = reader.costs(asked)
+    assert rows == whole.rows
+    assert whole.totals == reader.costs(replace(asked, granularity=Granularity.NONE, group_by=())).totals
+    times = sorted({row.time for row in rows if row.time is not None})
+    assert times == sorted({floor(at, granularity.value) for at in moments if at >= asked.start})
+    for time, end in zip(times, [*times[1:], END], strict=True):
+        alone = reader.costs(replace(asked, start=max(time, asked.start), end=end, granularity=Granularity.NONE)).rows
+        assert [replace(row, time=None) for row in rows if row.time == time] == alone
