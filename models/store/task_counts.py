@@ -6,6 +6,7 @@ they change, leaves some thousand shapes to read instead of millions of cells (`
 and is not counted yet (`unit_parts`) is counted from its own cells, so answers are exact at the commit of the charges.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,20 +17,33 @@ from models.core.vocabulary import Granularity
 from models.store.cost_sql import UNIT, belonging, charges_of_period, column_of, conditions, needs_unit
 from models.store.cover import ceiling, cover, floor
 
+Period = tuple[datetime, datetime]
+"""Half-open."""
+
 
 def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...], int] | None:
     """Distinct tasks per group, keyed by the values of `group_by` and the time; None where shapes cannot tell.
 
     Shapes know days and attributions: they cannot tell for groupings by hour, by task, session, user or tag. Of a day
-    that the period cuts through, cells tell; tasks with calls there are apart, like those that changed.
+    that the period cuts through, the shorter side is looked at: where most of it lies outside, cells tell what lies
+    inside; where most lies inside, the day counts as whole. Tasks with calls in that shorter side are apart, like
+    those that changed: their own cells within the period tell.
     """
     used = (*query.group_by, *(name for name, _ in query.filters))
     if query.granularity is Granularity.HOUR or any(map(needs_unit, used)):
         return None
-    since, until = ceiling(query.start, "day"), floor(query.end, "day")
+    since, until, beside, left_out = _days(query)
     if since >= until:
         return None
-    parameters: dict[str, Any] = {"projects": list(query.projects), "since": since, "until": until}
+    first_hour = ceiling(query.start, "hour") if since < query.start else since
+    last_hour = floor(query.end, "hour") if until > query.end else until
+    parameters: dict[str, Any] = {
+        "projects": list(query.projects),
+        "since": since,
+        "until": until,
+        "first_hour": first_hour,
+        "last_hour": last_hour,
+    }
     columns = [column_of(name, parameters) for name in query.group_by]
     keys = "".join(f"{column} AS key_{position}, " for position, column in enumerate(columns))
     names = "".join(f"key_{position}, " for position in range(len(columns)))
@@ -49,11 +63,15 @@ def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...
         else f"SELECT project_id, CAST(NULL AS date[]) AS days, attribution_ids, sum(tasks) AS tasks {known} "
         f"AND {inside} GROUP BY project_id, attribution_ids UNION ALL {every}{known} AND NOT {inside}"
     )
-    cut = _cut(query, since, until, parameters)
+    cut, out = _cells(beside, parameters), _cells(left_out, parameters)
+    # Of a day that counts as whole, minutes that lie in the period and in an hour that it cuts through.
+    minutes = _cells([(query.start, first_hour)] * (since < query.start), parameters)
+    minutes += " UNION ALL " + _cells([(last_hour, query.end)] * (until > query.end), parameters)
     found = connection.execute(
         text(
             f"WITH cut AS MATERIALIZED ({cut}), apart AS MATERIALIZED (SELECT project_id, task_id FROM unit_parts "
-            "WHERE project_id = ANY(:projects) AND task_id IS NOT NULL UNION SELECT project_id, task_id FROM cut), "
+            "WHERE project_id = ANY(:projects) AND task_id IS NOT NULL UNION SELECT project_id, task_id FROM cut "
+            f"UNION SELECT project_id, task_id FROM ({out}) out), "
             "hit AS MATERIALIZED (SELECT t.project_id, t.task_id, t.days, t.attribution_ids FROM apart d, LATERAL ("
             "SELECT * FROM task_shapes t WHERE t.project_id = d.project_id AND t.task_id = d.task_id OFFSET 0) t "
             f"WHERE t.days[1] < {days[1]} AND t.days[cardinality(t.days)] >= {days[0]}), "
@@ -65,10 +83,11 @@ def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...
             f"counted AS (SELECT DISTINCT {keys}{of_day} AS at, s.part, s.tasks FROM cells s{belongs}), "
             "changed AS (SELECT r.project_id, r.task_id, r.period_start, r.attribution_id, r.calls FROM hit d, "
             "LATERAL (SELECT * FROM rollup_units r WHERE r.project_id = d.project_id AND r.task_id = d.task_id "
-            "AND r.period_start >= :since AND r.period_start < :until OFFSET 0) r UNION ALL "
+            "AND r.period_start >= :first_hour AND r.period_start < :last_hour OFFSET 0) r UNION ALL "
             "SELECT r.project_id, r.task_id, r.period_start, r.attribution_id, r.calls FROM unit_parts r "
             "WHERE r.project_id = ANY(:projects) AND r.task_id IS NOT NULL "
-            "AND r.period_start >= :since AND r.period_start < :until UNION ALL SELECT * FROM cut), "
+            "AND r.period_start >= :first_hour AND r.period_start < :last_hour UNION ALL SELECT * FROM cut UNION ALL "
+            f"SELECT m.* FROM ({minutes}) m JOIN apart USING (project_id, task_id)), "
             f"living AS (SELECT {keys}{of_hour} AS at FROM changed s{belongs} "
             f"GROUP BY {', '.join([*columns, of_hour])}, s.project_id, s.task_id HAVING sum(s.calls) > 0) "
             f"SELECT {names}at, sum(tasks) AS tasks FROM ("
@@ -80,13 +99,33 @@ def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...
     return {tuple(row)[:-1]: int(row.tasks) for row in found}
 
 
-def _cut(query: CostQuery, since: datetime, until: datetime, parameters: dict[str, Any]) -> str:
-    """Cells with a task in the days that the period cuts through: of whole hours, and charges at the very edges."""
+def _days(query: CostQuery) -> tuple[datetime, datetime, list[Period], list[Period]]:
+    """The days to be counted by shapes, as their start and end; what lies beside them and belongs to the period; and
+    what lies in them and does not."""
+    beside: list[Period] = []
+    left_out: list[Period] = []
+    since, until = ceiling(query.start, "day"), floor(query.end, "day")
+    begun, ended = floor(query.start, "day"), ceiling(query.end, "day")
+    if query.start - begun < min(since, query.end) - query.start:
+        left_out.append((begun, query.start))
+        since = begun
+    else:
+        beside.append((query.start, since))
+    if ended - query.end < query.end - max(until, query.start):
+        left_out.append((query.end, ended))
+        until = ended
+    else:
+        beside.append((until, query.end))
+    return since, until, beside, left_out
+
+
+def _cells(periods: Sequence[Period], parameters: dict[str, Any]) -> str:
+    """A query of the cells with a task in some periods: of whole hours, and charges at the very edges."""
     parts = [
         "SELECT NULL::bigint AS project_id, NULL::bigint AS task_id, NULL::timestamptz AS period_start, "
         "NULL::bigint AS attribution_id, NULL::bigint AS calls WHERE false"
     ]
-    for part in [*cover(query.start, since, ("hour",)), *cover(until, query.end, ("hour",))]:
+    for part in [part for start, end in periods for part in cover(start, end, ("hour",))]:
         if part.width is not None:
             parts.append(
                 "SELECT project_id, task_id, period_start, attribution_id, calls FROM unit_cells "

@@ -4,6 +4,7 @@ import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -264,8 +265,7 @@ def test_distinct_tasks_are_those_of_the_calls_whatever_is_counted_already(
                 merge_units(connection, chance.choice([1, 1000]))
         for group_by in ((), ("agent",), ("team", "model"), ("task",), ("tag:feature",)):
             for granularity in (Granularity.NONE, Granularity.DAY, Granularity.MONTH):
-                moments = (START, START + timedelta(days=chance.randrange(60)), START + timedelta(hours=600))
-                start, end = chance.choice([(START, END), (moments[0], moments[2]), (moments[1], END)])
+                start, end = chance.choice([(START, END), *combinations(sorted(some_moments(left, chance)), 2)])
                 expected: dict[Any, set[str]] = {}
                 for call in left:
                     ended = datetime.fromtimestamp(call.end_ns // 10**9, UTC)
@@ -279,6 +279,13 @@ def test_distinct_tasks_are_those_of_the_calls_whatever_is_counted_already(
                 )
                 found = {(*row.keys.values(), row.time): row.tasks for row in rows if row.tasks}
                 assert found == {key: len(tasks) for key, tasks in expected.items()}
+
+
+def some_moments(calls: list[Call], chance: random.Random) -> set[datetime]:
+    """Whole days, and moments on the days of these calls: before, between and after them."""
+    ends = [datetime.fromtimestamp(call.end_ns // 10**9, UTC) for call in calls]
+    near = {end + timedelta(minutes=chance.randrange(-700, 700), seconds=chance.randrange(60)) for end in ends[:3]}
+    return {START, START + timedelta(days=chance.randrange(1, 60)), *near} - {END}
 
 
 def value_of(call: Call, dimension: str) -> str | None:
