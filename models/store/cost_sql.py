@@ -9,7 +9,7 @@ from models.core.errors import BadInput
 from models.core.queries import CostQuery
 from models.core.vocabulary import DIMENSIONS, NARROW_DIMENSIONS, WIDE_DIMENSIONS, Granularity
 from models.store.cover import WIDTHS, Part, cover
-from models.store.sums import CALL_SUMS, LINE_SUMS, added, lines_of_charges, of_charges
+from models.store.sums import CALL_SUMS, LINE_SUMS, added, lines_of_charges, listed, of_charges
 
 TAG = "tag:"
 # Looked up one by one, whatever the planner expects: these are few, and reading all units would take seconds.
@@ -82,7 +82,7 @@ def needs_unit(name: str) -> bool:
 
 
 def plan(query: CostQuery, *, by_bucket: bool, units_only: bool = False) -> Plan:
-    """Choose the cells for a question: whole months, days and hours and, at the edges, the charges themselves.
+    """Choose the cells for a question: months, days and hours and, at the edges, the charges themselves.
 
     `units_only` asks which units of work there were, and adds up nothing but their calls.
     """
@@ -105,7 +105,7 @@ def plan(query: CostQuery, *, by_bucket: bool, units_only: bool = False) -> Plan
             continue
         grain = "" if by_unit else f"AND grain = '{each.width}' "
         parts.append(
-            f"SELECT {names}, {time.format('period_start')} AS at, {', '.join(sums)} FROM {table} "
+            f"SELECT {names}, {time.format('period_start')} AS at, {listed(sums, each.sign)} FROM {table} "
             f"WHERE project_id = ANY(:projects) {grain}AND {each.within('period_start', parameters)}"
         )
     cells = " UNION ALL ".join(parts)
@@ -144,11 +144,12 @@ def charges_of_period(
     time: str,
     parameters: dict[str, Any],
 ) -> str:
-    """A query of the live charges of some minutes, added up by the keys and `at`."""
+    """A query of the live charges of some minutes, added up, or taken off, by the keys and `at`."""
     names = ", ".join("line.bucket" if key == "bucket" else f"c.{key}" for key in keys)
     by_line = sums == LINE_SUMS
-    amounts = added(sums, "line") if by_line else of_charges("c", wanted=sums)
-    lines = f" CROSS JOIN {lines_of_charges('c')}" if by_line else ""
+    sign = str(part.sign)
+    amounts = added(sums, "line") if by_line else of_charges("c", sign, sums)
+    lines = f" CROSS JOIN {lines_of_charges('c', sign)}" if by_line else ""
     within = part.within("c.end_at", parameters)
     first, last = part.start.astimezone(UTC).date().replace(day=1), part.end.astimezone(UTC).date()
     return (

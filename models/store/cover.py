@@ -1,4 +1,4 @@
-"""Which sums cover a period: months where they fit, days and hours beside them, charges at the edges."""
+"""Which sums make up a period: months, days and hours, and charges at the edges, added or taken off."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,11 +21,13 @@ WIDTHS: Mapping[Granularity, tuple[str, ...]] = {
 
 @dataclass(slots=True, frozen=True)
 class Part:
-    """A part of a period that is read from sums of one grain, or (None) from charges."""
+    """A stretch of time that is read from sums of one grain, or (None) from charges."""
 
     width: str | None
     start: datetime
     end: datetime
+    sign: int = 1
+    """1: it is added, -1: it is taken off what was added too much."""
 
     def within(self, column: str, parameters: dict[str, Any]) -> str:
         """The condition that a moment lies in it."""
@@ -35,15 +37,34 @@ class Part:
 
 
 def cover(start: datetime, end: datetime, widths: Sequence[str]) -> list[Part]:
-    """The period in parts that do not overlap and leave nothing out: as much as possible of the widest first."""
+    """Parts whose sums, added and taken off, are those of the period: every moment in it counts once, others not.
+
+    A month, day or hour that lies in the period for the most part is taken whole, less what lies outside: that is
+    less to read than what lies inside.
+    """
     if start >= end:
         return []
     if not widths:
         return [Part(None, start, end)]
-    first, last = ceiling(start, widths[0]), floor(end, widths[0])
+    width, finer = widths[0], widths[1:]
+    first, last = ceiling(start, width), floor(end, width)
+    begun, ended = floor(start, width), ceiling(end, width)
+    since = begun if start - begun < min(first, end) - start else first
+    until = ended if ended - end < end - max(last, start) else last
+    if since >= until:
+        return cover(start, end, finer)
+    added = [*cover(start, since, finer), *cover(until, end, finer)]
+    taken = [*cover(since, start, finer), *cover(end, until, finer)]
+    return [Part(width, since, until), *added, *(replace(part, sign=-part.sign) for part in taken)]
+
+
+def within_hours(start: datetime, end: datetime) -> list[Part]:
+    """The whole hours of a period, and the minutes beside them: nothing that lies outside."""
+    first, last = ceiling(start, "hour"), floor(end, "hour")
     if first >= last:
-        return cover(start, end, widths[1:])
-    return [Part(widths[0], first, last), *cover(start, first, widths[1:]), *cover(last, end, widths[1:])]
+        return [Part(None, start, end)] if start < end else []
+    edges = [Part(None, *edge) for edge in ((start, first), (last, end)) if edge[0] < edge[1]]
+    return [Part("hour", first, last), *edges]
 
 
 def floor(moment: datetime, width: str) -> datetime:

@@ -21,10 +21,15 @@ CALL_SUMS = (
 LINE_SUMS = ("charges", "priced_charges", "listed_charges", "tokens", "unpriced_tokens", "quantity", *COSTS)
 
 
-def added(columns: Sequence[str], alias: str = "") -> str:
-    """`sum(column) AS column` for each column: how parts of a cell are put together."""
-    prefix = f"{alias}." if alias else ""
-    return ", ".join(f"sum({prefix}{column}) AS {column}" for column in columns)
+def added(columns: Sequence[str], alias: str = "", sign: int = 1) -> str:
+    """`sum(column) AS column` for each column: how parts of a cell are put together, or (sign -1) taken off."""
+    prefix, minus = f"{alias}." if alias else "", "-" if sign < 0 else ""
+    return ", ".join(f"{minus}sum({prefix}{column}) AS {column}" for column in columns)
+
+
+def listed(columns: Sequence[str], sign: int) -> str:
+    """Each column as it is kept, or (sign -1) to be taken off."""
+    return ", ".join(column if sign > 0 else f"-{column} AS {column}" for column in columns)
 
 
 def differs_from_zero(columns: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from models.core.queries import CostQuery
 from models.core.vocabulary import Granularity
 from models.store.cost_sql import UNIT, belonging, charges_of_period, column_of, conditions, needs_unit
-from models.store.cover import ceiling, cover, floor
+from models.store.cover import ceiling, floor, within_hours
 
 Period = tuple[datetime, datetime]
 """Half-open."""
@@ -125,7 +125,7 @@ def _cells(periods: Sequence[Period], parameters: dict[str, Any]) -> str:
         "SELECT NULL::bigint AS project_id, NULL::bigint AS task_id, NULL::timestamptz AS period_start, "
         "NULL::bigint AS attribution_id, NULL::bigint AS calls WHERE false"
     ]
-    for part in [part for start, end in periods for part in cover(start, end, ("hour",))]:
+    for part in [part for start, end in periods for part in within_hours(start, end)]:
         if part.width is not None:
             parts.append(
                 "SELECT project_id, task_id, period_start, attribution_id, calls FROM unit_cells "

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, text
 from models.core.queries import CostQuery
 from models.core.vocabulary import CostBasis, Granularity
 from models.store.cost_sql import UNIT, Part, Plan, charges_of_period, conditions, moment_of
-from models.store.cover import WIDTHS, ceiling, cover, floor
-from models.store.sums import CALL_SUMS, added
+from models.store.cover import WIDTHS, ceiling, cover, floor, within_hours
+from models.store.sums import CALL_SUMS, added, listed
 from models.store.unit_sums import UNPRICED
 
 TAG = "tag:"
@@ -61,12 +61,14 @@ def keyed_plan(query: CostQuery, kind: str, shared: dict[str, Any] | None = None
         within = f"r.project_id = ANY(:projects) AND {part.within('r.period_start', parameters)}"
         if part.width != "hour":
             kept.append(
-                f"SELECT r.project_id, {time.format('r.period_start')} AS at, r.name, {_SUMS} FROM rollup_keys r "
+                f"SELECT r.project_id, {time.format('r.period_start')} AS at, r.name, "
+                f"{listed(CALL_SUMS, part.sign)} FROM rollup_keys r "
                 f"WHERE {within} AND r.kind = '{kind}' AND r.grain = '{part.width}'"
             )
         only = "" if is_listed else f" AND r.{kind}_id IS NULL"
         looked_up.append(
-            f"SELECT r.project_id, r.unit_id, {time.format('r.period_start')} AS at, {added(CALL_SUMS)} "
+            f"SELECT r.project_id, r.unit_id, {time.format('r.period_start')} AS at, "
+            f"{added(CALL_SUMS, sign=part.sign)} "
             f"FROM {'unit_cells' if part.width == 'hour' else 'unit_parts'} r WHERE {within}{only} GROUP BY 1, 2, 3"
         )
     of_units = " UNION ALL ".join(
@@ -100,7 +102,7 @@ def apart_of(query: CostQuery, kind: str, parameters: dict[str, Any]) -> str:
     at_end = "t.first_hour < :end AND t.last_hour >= :last_hour"
     cell = f"r.project_id, r.{kind}_id AS key_id, r.attribution_id, r.unit_id"
     edges: list[str] = []
-    for part in cover(query.start, query.end, ("hour",)):
+    for part in within_hours(query.start, query.end):
         if part.width is None:
             by = ("project_id", "attribution_id", "unit_id")
             charges = charges_of_period(part, by, CALL_SUMS, moment_of(Granularity.NONE), parameters)
