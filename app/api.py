@@ -17,7 +17,6 @@ from app.desk import ControlDesk
 from app.fleet import StoreFleet
 from app.month_desk import StoreMonthDesk
 from app.otlp_door import WithOtlpDoor
-from app.statistics_ahead import StatisticsAhead
 from app.wiring import Wiring
 
 DESCRIPTION = """
@@ -70,7 +69,7 @@ def create_app(parts: Wiring | None = None) -> FastAPI:
             fleet=StoreFleet(),
             month_desk=StoreMonthDesk(),
             books=StoreBooks(),
+            statistics=wiring.current().statistics,
         )
-    server.add_middleware(StatisticsAhead)
     server.add_middleware(Compression)
     return server

@@ -145,7 +145,7 @@ def _burndown(budget: Budget, at: datetime) -> Burndown:
     ahead = None
     days_left = (last - today.date()).days + 1
     if budget.period != BudgetPeriod.ROLLING and days_left > 0 and len(whole) >= LEAST and any(whole):
-        ahead = forecast(begun, [float(cost) for cost in whole], days_left)
+        ahead = wiring.current().statistics(forecast, begun, [float(cost) for cost in whole], days_left)
     return burn_down(first, last, budget.amount, spent, length - 1, ahead)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from app.runtime import addresses
 from app.settings import Settings, settings
+from app.statistics_process import StatisticsProcess
 from models.store.engine import APP_ROLE, OWNER_ROLE, make_engine
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ class Wiring:
 
         return StoreReader(self.engine)
 
+    @cached_property
+    def statistics(self) -> StatisticsProcess:
+        """Runs what needs a statistics package."""
+        return StatisticsProcess()
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """One transaction as `jevons_app`: committed at the end, rolled back on an error."""
@@ -70,7 +76,9 @@ class Wiring:
             log.warning("no hint %s sent, the sweeper will find the work: %s", task, unreachable)
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Give all connections back and end what was started."""
+        if "statistics" in self.__dict__:
+            self.statistics.close()
         for name in ("engine", "owner_engine"):
             if name in self.__dict__:
                 self.__dict__[name].dispose()

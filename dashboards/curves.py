@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from dashboards.kept import kept
 from dashboards.reader import current_reader
+from dashboards.statistics import current_statistics
 from dashboards.view import View
 from models.core.queries import CostQuery
 from models.costs import questions
@@ -35,7 +36,9 @@ def index(view: View) -> list[IndexPoint]:
 def elasticity(view: View) -> Elasticity:
     """Elasticity of volume to price by day over the same months."""
     query = year_of(view)
-    return kept(("elasticity", query), lambda: questions.elasticity_by_day(current_reader().costs, query))
+    return kept(
+        ("elasticity", query), lambda: questions.elasticity_by_day(current_reader().costs, query, current_statistics())
+    )
 
 
 def bridge(view: View, cells: str) -> Bridge | None:
@@ -54,9 +57,9 @@ def bridge(view: View, cells: str) -> Bridge | None:
 def ahead(view: View) -> Outlook:
     """This month's end and the next ninety days, from today on.
 
-    Raises   BadInput where the history is too short.
+    Raises   BadInput where the history is too short, NotCalculated.
     """
     query = view.costs()
     today = view.now.date()
     key = ("outlook", query.projects, query.filters, query.basis, today)
-    return kept(key, lambda: outlook(current_reader().costs, query, view.now))
+    return kept(key, lambda: outlook(current_reader().costs, query, view.now, current_statistics()))

@@ -42,7 +42,9 @@ from dashboards.pages import (
     trace,
 )
 from dashboards.reader import Reader, use_reader
+from dashboards.statistics import use_statistics
 from dashboards.theme import css_variables
+from models.core.running import Run, here
 
 # The theme stands in the address. Where it does not, the last choice or the system decides, before anything is drawn.
 _THEME = """
@@ -96,13 +98,14 @@ def mount(
     fleet: Fleet | None = None,
     month_desk: MonthDesk | None = None,
     books: Books | None = None,
+    statistics: Run = here,
 ) -> Dash:
     """Put the pages on a server: everything that no other route takes, and `/download/…`.
 
     Routes of the API must be registered before the server starts: the pages answer every address left.
     Figures come from the reader given, or from the one handed to `dashboards.reader.use_reader`; none is read here.
     `desk` answers for budgets and incidents, `fleet` for hardware of one's own, `month_desk`
-    for periods and who pays, `books` for prices, outcomes, keys and people.
+    for periods and who pays, `books` for prices, outcomes, keys and people. `statistics` runs what forecasts.
     `load_sample` is what the button of an empty page calls; it returns the name of the sample's project.
     """
     if reader is not None:
@@ -111,6 +114,7 @@ def mount(
     use_fleet(fleet)
     use_month_desk(month_desk)
     use_books(books)
+    use_statistics(statistics)
     server.include_router(downloads.router)
     server.include_router(control_downloads.router)
     server.include_router(hardware_downloads.router)

@@ -111,7 +111,7 @@ def elasticity(
     until = end or datetime.now(UTC)
     query = _query(who, start or until - timedelta(days=180), until, filter_texts, basis)
     ask = wiring.current().reader.costs
-    found = questions.elasticity_by_day(ask, query)
+    found = questions.elasticity_by_day(ask, query, wiring.current().statistics)
     return json_response(
         {
             "elasticity": found.elasticity,
@@ -154,7 +154,8 @@ def forecast_spend(
     """Spend at the end of this month and over the next 90 days, with 80 % and 95 % intervals and a back-test."""
     moment = (at or datetime.now(UTC)).astimezone(UTC)
     today = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    found = outlook(wiring.current().reader.costs, _query(who, today - HISTORY, today, filter_texts, basis), moment)
+    query = _query(who, today - HISTORY, today, filter_texts, basis)
+    found = outlook(wiring.current().reader.costs, query, moment, wiring.current().statistics)
     month, quarter = found.month, found.quarter
     return json_response(
         {

@@ -1,8 +1,9 @@
 """The `spend` task: every minute, budgets and burn rates are held against what was spent."""
 
+import logging
 import time
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ from app.worker import celery
 from models.core.controls import Budget, Report
 from models.core.money import plain, rounded
 from models.core.queries import CostQuery
+from models.core.running import NotCalculated
 from models.core.time import rfc3339
 from models.costs import questions
 from models.costs.budgets import BudgetPeriod, BudgetState, budget_state, parse_filters, period_bounds, run_rate
@@ -23,6 +25,8 @@ from models.costs.forecast import LEAST, forecast
 from models.store.controls import list_budgets
 from models.store.incidents import report, resolve_ended_budgets
 from models.store.spend_rates import SpendRate, spend_rates
+
+log = logging.getLogger(__name__)
 
 FORECAST_SECONDS = 3600.0
 HISTORY = timedelta(days=120)
@@ -119,12 +123,22 @@ def _forecast(budget: Budget, spent: Decimal, start: datetime, end: datetime, at
     if known is None or time.monotonic() - known[0] > FORECAST_SECONDS:
         first, history = questions.daily_spend(wiring.current().reader.costs, _query(budget, today - HISTORY, today))
         enough = len(history) >= LEAST and any(history)
-        ahead = forecast(first, [float(cost) for cost in history], days).total.middle if enough else None
+        try:
+            ahead = _ahead(first, history, days) if enough else None
+        except NotCalculated as failed:
+            # Thresholds must be told of all the same; the next look tries again.
+            log.warning("budget %s is forecast by its rate so far: %s", budget.id, failed)
+            return run_rate(spent, start, end, at)
         before = sum(history[max((start.date() - first).days, 0) :], Decimal(0))
         known = (time.monotonic(), None if ahead is None else before + Decimal(f"{ahead:.2f}"))
         _forecasts[budget.id] = known
     whole = known[1]
     return run_rate(spent, start, end, at) if whole is None else max(whole, spent)
+
+
+def _ahead(first: date, history: Sequence[Decimal], days: int) -> float:
+    found = wiring.current().statistics(forecast, first, [float(cost) for cost in history], days)
+    return found.total.middle
 
 
 def burn_reports(connection: Connection, at: datetime) -> list[tuple[int, Report]]:

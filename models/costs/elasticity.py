@@ -108,7 +108,7 @@ def elasticity(days: Sequence[Day]) -> Elasticity:
             f"Not enough price changes to tell: prices moved on {moved} of {len(changes)} days; "
             f"at least {LEAST_PRICE_CHANGES} in 21 days are needed.",
         )
-    # Seconds to import, and every process that answers or prices would pay them at its start.
+    # Seconds to import and a hundred megabytes: only the process that calculates pays them.
     from scipy.special import stdtrit
     from statsmodels.regression.linear_model import OLS
 

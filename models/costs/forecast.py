@@ -163,7 +163,7 @@ def _paths(history: np.ndarray, horizon: int) -> np.ndarray:
 
 
 def _seasonal_paths(logs: np.ndarray, horizon: int, random: np.random.Generator) -> np.ndarray:
-    # Seconds to import, and every process that answers or prices would pay them at its start.
+    # Seconds to import and a hundred megabytes: only the process that calculates pays them.
     from statsmodels.tools.sm_exceptions import ConvergenceWarning
     from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from models.core.queries import CostQuery
+from models.core.running import Run
 from models.costs.elasticity import Rebound, break_even_volume, rebound
 from models.costs.forecast import Band, Forecast, forecast
 from models.costs.index import IndexPoint
@@ -35,10 +36,10 @@ class Outlook:
         return self.month.plus(float(self.spent))
 
 
-def outlook(ask: Ask, query: CostQuery, at: datetime) -> Outlook:
+def outlook(ask: Ask, query: CostQuery, at: datetime, run: Run) -> Outlook:
     """Forecast from whole UTC days before a moment; the period of the query is replaced by the history it takes.
 
-    Raises   BadInput under 7 days of history, or without any spend.
+    Raises   BadInput under 7 days of history, or without any spend. NotCalculated where `run` fails.
     """
     today = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     first, spend = daily_spend(ask, replace(query, start=today - HISTORY, end=today))
@@ -50,8 +51,8 @@ def outlook(ask: Ask, query: CostQuery, at: datetime) -> Outlook:
         first=first,
         spend=spend,
         spent=sum(spend[before:], Decimal(0)),
-        month=forecast(first, history, left),
-        quarter=forecast(first, history, AHEAD_DAYS),
+        month=run(forecast, first, history, left),
+        quarter=run(forecast, first, history, AHEAD_DAYS),
     )
 
 

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from models.core.queries import CostQuery, CostRow, Costs
+from models.core.running import Run
 from models.core.vocabulary import Granularity
 from models.costs.decomposition import Cell, Decomposition, decompose
 from models.costs.elasticity import Day, Elasticity, elasticity
@@ -121,8 +122,11 @@ def price_index(ask: Ask, query: CostQuery, width: Granularity = Granularity.MON
     return chained([replace(period, tasks=tasks.get(period.label)) for period in periods])
 
 
-def elasticity_by_day(ask: Ask, query: CostQuery) -> Elasticity:
-    """Elasticity of volume to price from the daily index of the period. Days of a new chain are left out."""
+def elasticity_by_day(ask: Ask, query: CostQuery, run: Run) -> Elasticity:
+    """Elasticity of volume to price from the daily index of the period. Days of a new chain are left out.
+
+    Raises   NotCalculated where `run` fails.
+    """
     points = chained(_periods(ask, query, Granularity.DAY))
     days, previous = list[Day](), None
     for point in points:
@@ -132,7 +136,7 @@ def elasticity_by_day(ask: Ask, query: CostQuery) -> Elasticity:
             price, volume = float(point.price_index), float(point.volume_index)
             days.append(Day(day=date.fromisoformat(point.label), price=price, volume=volume))
         previous = point.chain
-    return elasticity(days)
+    return run(elasticity, days)
 
 
 def daily_spend(ask: Ask, query: CostQuery) -> tuple[date, list[Decimal]]:
