@@ -72,6 +72,8 @@ class HeldBytes:
     def change(self, held: Held, size: int) -> None:
         """See `Held.resize`. What there is alone is always taken: a limit below one body would stop everything."""
         more = size - held.size
+        if not more:
+            return
         with self._lock:
             own = self._by_project.get(held.project_id, 0)
             if more > 0 and self.total > held.size:
@@ -103,6 +105,8 @@ class IntakeQueue:
 
     def __init__(self) -> None:
         self._waiting: dict[int, deque[Submission]] = {}
+        self.rows = 0
+        """Spans that wait."""
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -110,6 +114,7 @@ class IntakeQueue:
     def put(self, submission: Submission) -> None:
         """Let it wait behind those of its project."""
         self._waiting.setdefault(submission.spans.project_id, deque()).append(submission)
+        self.rows += submission.spans.count
 
     def take(self, max_rows: int) -> list[Submission]:
         """The next ones to commit: always from the project that has had the fewest rows of this commit so far.
@@ -129,4 +134,5 @@ class IntakeQueue:
             if waiting:
                 self._waiting[project_id] = waiting
                 heapq.heappush(line, (had + submission.spans.count, place, project_id))
+        self.rows -= rows
         return taken
