@@ -31,7 +31,7 @@ from models.store.telemetry import body_digest, redaction_key
 log = logging.getLogger(__name__)
 
 MAX_ROWS_PER_COMMIT = 8192
-ROWS_BESIDE = 64
+ROWS_BESIDE = 8
 """Rows, running and waiting, from which on a second commit begins beside the first: a few cost less in the next one."""
 HINT_EVERY_SECONDS = 0.4
 """Sending a hint costs as much as decoding hundreds of spans."""
