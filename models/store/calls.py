@@ -13,8 +13,9 @@ from models.core.telemetry import Derivation, Suppression
 from models.store.bulk import copy_frame
 from models.store.call_frame import ROW, call_frame
 from models.store.closed_months import closed_months, enter_ledger
+from models.store.engine import PLANNED_ANEW
 from models.store.interning import Interner
-from models.store.packed_arrays import ByteStrings, byte_strings
+from models.store.lookups import rows_by_key
 from models.store.retention import gone_before
 from models.store.tag_rules import live_rules
 
@@ -43,17 +44,12 @@ def replace_calls(
     The caller holds the locks of the link groups. Safe to repeat: the second time everything is unchanged.
     """
     enter_ledger(connection, project_id)
-    traces = byte_strings(sorted(set(trace_ids)))
+    traces = sorted(set(trace_ids))
     interner = Interner()
     rows = call_frame(project_id, derivation.calls, interner, live_rules(connection, project_id))
     closed = closed_months(connection, project_id)
-    kept = connection.execute(
-        text(
-            "SELECT trace_id, span_id, digest, attribution_id, end_at FROM calls "
-            "WHERE project_id = :project_id AND trace_id = ANY(:trace_ids)"
-        ),
-        {"project_id": project_id, "trace_ids": traces},
-    ).all()
+    facts = "trace_id, span_id, digest, attribution_id, end_at"
+    kept = rows_by_key(connection, project_id, facts, "calls", "trace_id", traces)
     before = {(bytes(row.trace_id), bytes(row.span_id)): (bytes(row.digest), row.attribution_id) for row in kept}
     keys = list(zip(rows["trace_id"], rows["span_id"], strict=True))
     differs: list[bool] = []
@@ -95,14 +91,14 @@ def ensure_months(connection: Connection, months: Iterable[date]) -> None:
 
 def load_calls(connection: Connection, project_id: int, keys: Sequence[Key]) -> pl.DataFrame:
     """Rows of `calls` as written by `replace_calls`, for rating them again."""
-    columns = ", ".join(f"c.{name}" for name in ROW)
     found = connection.execute(
         text(
-            f"SELECT {columns}, c.month FROM calls c JOIN unnest(CAST(:traces AS bytea[]), CAST(:spans AS bytea[])) "
-            "AS wanted (trace_id, span_id) ON c.trace_id = wanted.trace_id AND c.span_id = wanted.span_id "
-            "WHERE c.project_id = :project_id"
+            "SELECT c.* FROM unnest(CAST(:traces AS bytea[]), CAST(:spans AS bytea[])) AS wanted (trace_id, span_id) "
+            f"CROSS JOIN LATERAL (SELECT {', '.join(ROW)}, month FROM calls WHERE project_id = :project_id "
+            "AND trace_id = wanted.trace_id AND span_id = wanted.span_id OFFSET 0) c"
         ),
         {"project_id": project_id, "traces": [key[0] for key in keys], "spans": [key[1] for key in keys]},
+        execution_options=PLANNED_ANEW,
     )
     return frame_of_rows(found.all())
 
@@ -146,6 +142,7 @@ def claim_unrated(connection: Connection, limit: int) -> list[tuple[int, bytes, 
             "RETURNING project_id, trace_id, span_id"
         ),
         {"limit": limit},
+        execution_options=PLANNED_ANEW,
     )
     return [(row.project_id, bytes(row.trace_id), bytes(row.span_id)) for row in rows]
 
@@ -163,15 +160,9 @@ def _delete(connection: Connection, project_id: int, keys: Sequence[Key]) -> Non
 
 
 def _replace_suppressions(
-    connection: Connection, project_id: int, traces: ByteStrings, suppressed: Sequence[Suppression]
+    connection: Connection, project_id: int, traces: Sequence[bytes], suppressed: Sequence[Suppression]
 ) -> None:
-    found = connection.execute(
-        text(
-            "SELECT trace_id, span_id, why, of FROM suppressions "
-            "WHERE project_id = :project_id AND trace_id = ANY(:trace_ids)"
-        ),
-        {"project_id": project_id, "trace_ids": traces},
-    ).all()
+    found = rows_by_key(connection, project_id, "trace_id, span_id, why, of", "suppressions", "trace_id", traces)
     before = {(bytes(row.trace_id), bytes(row.span_id)): (row.why, row.of) for row in found}
     now = {(each.trace_id, each.span_id): (each.why, each.of) for each in suppressed}
     outdated = [key for key, value in before.items() if now.get(key) != value]

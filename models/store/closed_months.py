@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from models.core.vocabulary import BUCKETS, ChargeClass
 from models.costs.bookings import Amendment, Booked, Part, Wanted, amend, booking_moment
-from models.store.packed_arrays import byte_strings
+from models.store.lookups import rows_by_key
 
 LEDGER_LOCK = 0x6A6C6467
 """Advisory lock per project: writers of the ledger share it; closing a month and moving owners hold it alone."""
@@ -67,18 +67,14 @@ def live_charges(connection: Connection, project_id: int, origins: Collection[by
         "origin_id, span_id, charge_id, month, end_at, deployment_id, charge_class, correction_part, corrects_id, "
         f"call_count, price_status, digest, attribution_id, {', '.join((*COSTS, *TOKENS))}"
     )
-    of_origins = "FROM charges WHERE project_id = :project_id AND origin_id = ANY(:origins) AND superseded_at IS NULL"
     # Corrections have an index of their own. Asked for together with the others, neither index serves, and every
     # batch of spans would scan all the charges there are.
-    rows = connection.execute(
-        text(
-            f"SELECT {columns} {of_origins} AND charge_class <> 'correction' "
-            "AND charge_class IN ('usage', 'reported_usage', 'allocation') "
-            f"UNION ALL SELECT {columns} {of_origins} AND charge_class = 'correction'"
-        ),
-        {"project_id": project_id, "origins": byte_strings(list(origins))},
+    live = (
+        "superseded_at IS NULL AND charge_class <> 'correction' "
+        "AND charge_class IN ('usage', 'reported_usage', 'allocation')",
+        "superseded_at IS NULL AND charge_class = 'correction'",
     )
-    for row in rows:
+    for row in rows_by_key(connection, project_id, columns, "charges", "origin_id", set(origins), live):
         found.setdefault((bytes(row.origin_id), bytes(row.span_id)), []).append(row)
     return found
 

@@ -1,6 +1,6 @@
 """Connections: every one takes its role on connect, so that no statement runs with the login's own rights."""
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Engine, create_engine, event, make_url
 
@@ -8,6 +8,12 @@ from models.store import packed_arrays
 
 APP_ROLE = "jevons_app"
 OWNER_ROLE = "jevons_owner"
+PLANNED_ANEW: Final = {"planned_anew": True}
+"""Execution options of a statement that looks up many keys in a table that grows: it is planned for the table as it is.
+
+A prepared statement keeps the plan of its first executions until the table is analysed, and a plan made while the
+table had a few pages reads all of it, for every key.
+"""
 
 
 def normalised_url(url: str) -> str:
@@ -26,6 +32,13 @@ def make_engine(url: str, *, role: str | None = APP_ROLE, pool_size: int = 5, ma
         pool_pre_ping=True,
         connect_args={"connect_timeout": 10, "application_name": "jevons"},
     )
+
+    @event.listens_for(engine, "do_execute")
+    def plan_anew(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        if not context.execution_options.get("planned_anew"):
+            return False
+        cursor.execute(statement, parameters, prepare=False)
+        return True
 
     @event.listens_for(engine, "connect")
     def take_role(connection: Any, _record: Any) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from models.core.telemetry import Call
 from models.store.bulk import copy_frame
-from models.store.packed_arrays import int8s
+from models.store.lookups import rows_by_key
 
 ATTRIBUTION = (
     "team",
@@ -106,11 +106,7 @@ def _keep(
     rows = {number: values for values, number in found}
     if not rows:
         return
-    known = connection.execute(
-        text(f"SELECT {id_column} FROM {table} WHERE project_id = :project_id AND {id_column} = ANY(:ids)"),
-        {"project_id": project_id, "ids": int8s(list(rows))},
-    ).scalars()
-    for number in known:
+    for (number,) in rows_by_key(connection, project_id, id_column, table, id_column, rows):
         del rows[number]
     if not rows:
         return

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, text
 
+from models.store.engine import PLANNED_ANEW
 from models.store.packed_arrays import byte_strings, int4s, int8s
 
 Claim = tuple[int, bytes, int]
@@ -61,6 +62,7 @@ def clear_dirty(connection: Connection, claimed: Sequence[Claim]) -> int:
             "traces": byte_strings([claim[1] for claim in claimed]),
             "versions": int8s([claim[2] for claim in claimed]),
         },
+        execution_options=PLANNED_ANEW,
     ).rowcount
 
 
@@ -92,13 +94,19 @@ def forget_large(connection: Connection) -> None:
     connection.execute(text("delete from large_traces where derived_at < now() - interval '1 hour'"))
 
 
+# Laterals that end with `offset 0` stay what they are: one look into an index per trace and per link. As a join, the
+# planner takes the queue of the recursion for ten times what it is, and reads all the links there are.
 _CLOSURE = text("""
 with recursive tied (trace_id) as (
     select unnest(cast(:trace_ids as bytea[]))
     union
     select other.trace_id from tied
-    join trace_links mine on mine.project_id = :project_id and mine.trace_id = tied.trace_id
-    join trace_links other on other.project_id = mine.project_id and other.link_id = mine.link_id
+    cross join lateral (
+        select link_id from trace_links where project_id = :project_id and trace_id = tied.trace_id offset 0
+    ) mine
+    cross join lateral (
+        select trace_id from trace_links where project_id = :project_id and link_id = mine.link_id offset 0
+    ) other
 )
 select trace_id from tied
 """)
@@ -121,7 +129,8 @@ def link_group(connection: Connection, project_id: int, trace_ids: Iterable[byte
     group = set(trace_ids)
     locked: set[bytes] = set()
     while True:
-        rows = connection.execute(_CLOSURE, {"project_id": project_id, "trace_ids": byte_strings(sorted(group))})
+        scope = {"project_id": project_id, "trace_ids": byte_strings(sorted(group))}
+        rows = connection.execute(_CLOSURE, scope, execution_options=PLANNED_ANEW)
         group = {bytes(trace_id) for trace_id in rows.scalars()}
         if group <= locked:
             return group

@@ -10,8 +10,9 @@ from itertools import pairwise
 
 from sqlalchemy import Connection, text
 
+from models.store.engine import PLANNED_ANEW
 from models.store.sums import CALL_SUMS, LINE_SUMS, added, differs_from_zero, lines_of_charges, of_charges
-from models.store.unit_sums import CELL, restate_units
+from models.store.unit_sums import CELL, UNIT_OF_CELL, restate_units
 
 ROLLUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rollup_calls": (("attribution_id",), CALL_SUMS),
@@ -108,11 +109,11 @@ def _insert_units(connection: Connection, table: str, source: str, sign: str, sc
             f"WITH cells AS MATERIALIZED (SELECT c.project_id, date_trunc('hour', c.end_at, 'UTC') AS period_start, "
             f"c.attribution_id, c.unit_id, {of_charges('c', sign)} FROM {source} c GROUP BY c.project_id, 2, 3, 4) "
             f"INSERT INTO {table} ({cell}, {', '.join(CALL_SUMS)}) "
-            "SELECT cells.project_id, period_start, attribution_id, cells.unit_id, hashtextextended(unit.task, 0), "
-            f"hashtextextended(unit.session, 0), {', '.join(CALL_SUMS)} FROM cells "
-            "LEFT JOIN work_units unit ON unit.project_id = cells.project_id AND unit.unit_id = cells.unit_id"
+            "SELECT n.project_id, period_start, attribution_id, n.unit_id, hashtextextended(u.task, 0), "
+            f"hashtextextended(u.session, 0), {', '.join(CALL_SUMS)} FROM cells n LEFT JOIN {UNIT_OF_CELL} ON true"
         ),
         scope,
+        execution_options=PLANNED_ANEW,
     )
 
 
@@ -125,6 +126,7 @@ def claim_dirty_hours(connection: Connection, limit: int) -> list[tuple[int, dat
             "SELECT DISTINCT project_id, hour FROM taken ORDER BY project_id, hour"
         ),
         {"limit": limit},
+        execution_options=PLANNED_ANEW,
     )
     return [(row.project_id, row.hour) for row in rows]
 

@@ -6,6 +6,7 @@ commit of the charges and the queue may wait. Taking a part off it and adding it
 
 from sqlalchemy import Connection, text
 
+from models.store.engine import PLANNED_ANEW
 from models.store.sums import CALL_SUMS, added
 from models.store.task_shapes import restate_shapes, update_shapes
 
@@ -20,15 +21,23 @@ NAMELESS = 0
 UNPRICED = "-1e22"
 """Where groups without any known cost sort: after all others."""
 
+# Looked up cell by cell: reading all units for every merge would cost more with every unit there is.
+UNIT_OF_CELL = (
+    "LATERAL (SELECT task, session, user_id, tags FROM work_units "
+    "WHERE project_id = n.project_id AND unit_id = n.unit_id OFFSET 0) u"
+)
+
 _SUMS = ", ".join(CALL_SUMS)
 _NEW = ", ".join(f"n.{name}" for name in CALL_SUMS)
 _STAGE = f"""
 CREATE TEMPORARY TABLE IF NOT EXISTS units_taken ON COMMIT DELETE ROWS AS
 SELECT {", ".join(CELL)}, {_SUMS} FROM unit_parts WITH NO DATA
 """
+# Up to an id, and not those of a list of ids: no plan of this compares each part with each.
 _TAKE = f"""
 WITH gone AS (
-    DELETE FROM unit_parts WHERE id IN (SELECT id FROM unit_parts ORDER BY id LIMIT :limit) RETURNING *
+    DELETE FROM unit_parts
+    WHERE id <= (SELECT max(id) FROM (SELECT id FROM unit_parts ORDER BY id LIMIT :limit) oldest) RETURNING *
 ), cells AS (
     INSERT INTO units_taken ({", ".join(CELL)}, {_SUMS})
     SELECT {", ".join(CELL)}, {added(CALL_SUMS)} FROM gone GROUP BY {", ".join(CELL)} RETURNING 1
@@ -57,8 +66,8 @@ def merge_units(connection: Connection, limit: int) -> int:
     connection.execute(text("ANALYZE units_taken"))
     connection.execute(text(_CELLS))
     for kind in ("task", "session"):
-        connection.execute(text(_totals("units_taken", kind)))
-    connection.execute(text(_keys("units_taken")))
+        connection.execute(text(_totals("units_taken", kind)), execution_options=PLANNED_ANEW)
+    connection.execute(text(_keys("units_taken")), execution_options=PLANNED_ANEW)
     # Only what was taken back can have come to nothing.
     if connection.execute(text("SELECT EXISTS (SELECT 1 FROM units_taken WHERE charges <= 0)")).scalar_one():
         _drop_empty(connection)
@@ -114,7 +123,7 @@ def _totals(source: str, kind: str) -> str:
            CASE WHEN priced_charges > 0 THEN effective_cost ELSE {UNPRICED}::numeric END, {_SUMS}
     FROM (SELECT n.project_id, n.{kind}_id AS key_id, min({name}) AS name, min(n.period_start) AS first_hour,
                  max(n.period_start) AS last_hour, {means}, {mixed} AS is_mixed, {added(CALL_SUMS, "n")}
-          FROM {source} n JOIN work_units u ON u.project_id = n.project_id AND u.unit_id = n.unit_id
+          FROM {source} n CROSS JOIN {UNIT_OF_CELL}
           WHERE n.{kind}_id IS NOT NULL GROUP BY n.project_id, n.{kind}_id) one
     ON CONFLICT (project_id, kind, key_id) DO UPDATE SET
         first_hour = least(t.first_hour, excluded.first_hour), last_hour = greatest(t.last_hour, excluded.last_hour),
@@ -136,7 +145,7 @@ def _keys(source: str) -> str:
         FROM {source} n GROUP BY n.project_id, 2, n.unit_id
     ), days AS MATERIALIZED (
         SELECT n.project_id, key.kind, 'day' AS grain, n.period_start, key.key_id, key.name, {added(CALL_SUMS, "n")}
-        FROM units n JOIN work_units u ON u.project_id = n.project_id AND u.unit_id = n.unit_id,
+        FROM units n CROSS JOIN {UNIT_OF_CELL},
         LATERAL (VALUES ('user', {hashed("u.user_id")}, u.user_id), ('tags', {hashed("u.tags::text")}, u.tags::text),
                         (CASE WHEN n.task_id IS NULL THEN 'task' END, {NAMELESS}, NULL),
                         (CASE WHEN n.session_id IS NULL THEN 'session' END, {NAMELESS}, NULL))

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from models.core.telemetry import Call, TokenCounts
 from models.core.vocabulary import BUCKETS, CallStatus, UsageSource
+from models.store.engine import PLANNED_ANEW
 
 PATIENCE = timedelta(seconds=2)
 """How long a trace waits for the charges of its calls; then it is watched with what is priced."""
@@ -52,6 +53,7 @@ def claim_unwatched(connection: Connection, limit: int, at: datetime) -> list[tu
             " ORDER BY w.id LIMIT :limit FOR UPDATE SKIP LOCKED) RETURNING project_id, trace_id"
         ),
         {"limit": limit, "patience": at - PATIENCE},
+        execution_options=PLANNED_ANEW,
     )
     return sorted({(row.project_id, bytes(row.trace_id)) for row in rows})
 
