@@ -104,6 +104,13 @@ def hashed(name: str) -> str:
     return f"coalesce(hashtextextended({name}, 0), {NAMELESS})"
 
 
+_KEYS_OF_CELL = f"""
+LATERAL (VALUES ('user', {hashed("u.user_id")}, u.user_id), ('tags', {hashed("u.tags::text")}, u.tags::text),
+                (CASE WHEN n.task_id IS NULL THEN 'task' END, {NAMELESS}, NULL),
+                (CASE WHEN n.session_id IS NULL THEN 'session' END, {NAMELESS}, NULL)) AS key (kind, key_id, name)
+"""
+
+
 def _totals(source: str, kind: str) -> str:
     """Add cells to the totals of their tasks or sessions."""
     facts = {"session_id": "u.session", "user_id": "u.user_id", "tags_id": "u.tags::text"}
@@ -145,11 +152,7 @@ def _keys(source: str) -> str:
         FROM {source} n GROUP BY n.project_id, 2, n.unit_id
     ), days AS MATERIALIZED (
         SELECT n.project_id, key.kind, 'day' AS grain, n.period_start, key.key_id, key.name, {added(CALL_SUMS, "n")}
-        FROM units n CROSS JOIN {UNIT_OF_CELL},
-        LATERAL (VALUES ('user', {hashed("u.user_id")}, u.user_id), ('tags', {hashed("u.tags::text")}, u.tags::text),
-                        (CASE WHEN n.task_id IS NULL THEN 'task' END, {NAMELESS}, NULL),
-                        (CASE WHEN n.session_id IS NULL THEN 'session' END, {NAMELESS}, NULL))
-                AS key (kind, key_id, name)
+        FROM units n CROSS JOIN {UNIT_OF_CELL}, {_KEYS_OF_CELL}
         WHERE key.kind IS NOT NULL GROUP BY 1, 2, 4, 5, 6
     ), both_grains AS (
         SELECT {names}, {_SUMS} FROM days
@@ -163,18 +166,28 @@ def _keys(source: str) -> str:
 
 
 def _drop_empty(connection: Connection) -> None:
-    for kind in ("task", "session"):
-        connection.execute(
-            text(
-                f"DELETE FROM unit_totals t USING (SELECT DISTINCT project_id, {kind}_id AS key_id FROM units_taken) n "
-                f"WHERE t.project_id = n.project_id AND t.kind = '{kind}' AND t.key_id = n.key_id AND t.charges = 0"
-            )
-        )
+    """Drop what came to nothing: totals and keys of cells that were taken back, each looked up by its key."""
+    of_kinds = " UNION ALL ".join(
+        f"SELECT project_id, '{kind}' AS kind, {kind}_id AS key_id FROM units_taken WHERE charges <= 0"
+        for kind in ("task", "session")
+    )
     connection.execute(
         text(
-            "DELETE FROM rollup_keys k USING (SELECT DISTINCT n.project_id, grain, "
-            "date_trunc(grain, n.period_start, 'UTC') AS period_start FROM units_taken n, "
-            "(VALUES ('day'), ('month')) AS each (grain)) n WHERE k.project_id = n.project_id AND k.grain = n.grain "
-            "AND k.period_start = n.period_start AND k.charges = 0"
-        )
+            "DELETE FROM unit_totals WHERE ctid = ANY(ARRAY(SELECT t.row FROM "
+            f"(SELECT DISTINCT * FROM ({of_kinds}) every) n CROSS JOIN LATERAL (SELECT ctid AS row FROM unit_totals "
+            "WHERE project_id = n.project_id AND kind = n.kind AND key_id = n.key_id AND charges = 0 OFFSET 0) t))"
+        ),
+        execution_options=PLANNED_ANEW,
+    )
+    connection.execute(
+        text(
+            "DELETE FROM rollup_keys WHERE ctid = ANY(ARRAY(SELECT k.row FROM (SELECT DISTINCT n.project_id, key.kind, "
+            "grain, date_trunc(grain, n.period_start, 'UTC') AS period_start, key.key_id FROM units_taken n "
+            f"CROSS JOIN {UNIT_OF_CELL}, {_KEYS_OF_CELL}, (VALUES ('day'), ('month')) AS each (grain) "
+            "WHERE n.charges <= 0 AND key.kind IS NOT NULL) n "
+            "CROSS JOIN LATERAL (SELECT ctid AS row FROM rollup_keys WHERE project_id = n.project_id "
+            "AND kind = n.kind AND grain = n.grain AND period_start = n.period_start AND key_id = n.key_id "
+            "AND charges = 0 OFFSET 0) k))"
+        ),
+        execution_options=PLANNED_ANEW,
     )
