@@ -1,5 +1,4 @@
-"""What pricing a period again would change: calls that one price decides alike are rated once, and nothing is
-written."""
+"""What pricing a period again would change: what one price decides together is rated once, nothing is written."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ from models.core.time import rfc3339
 from models.core.vocabulary import BUCKETS, CostBasis, Granularity
 from models.store.cost_sql import Plan, checked_dimensions, column_of, conditions, is_dimension, needs_unit, plan
 from models.store.cover import ceiling, widened
-from models.store.sums import COSTS
+from models.store.sums import CALL_SUMS, COSTS
 from models.store.task_counts import task_counts
 from models.store.unit_costs import keyed_plan, kind_of, totals_page
 from models.store.unit_sums import UNPRICED
@@ -78,7 +78,9 @@ def _read(
     """A page of groups and one row more, and the totals where the same cells tell them."""
     chosen = plan(asked, by_bucket=by_bucket) if kind is None else keyed_plan(asked, kind)
     if not by_bucket and needs_units(asked):
-        return _page_first(connection, query, asked, chosen), None
+        # Of cells as they are kept nothing is read that is not asked for; those looked up are added up before.
+        ranking = chosen if kind is None else keyed_plan(asked, kind, sums=_ranked_by(asked))
+        return _page_first(connection, query, asked, chosen, ranking), None
     with_totals = asked.granularity is Granularity.NONE and (not by_bucket or _by_bucket(asked))
     return _rows(connection, query, asked, chosen, with_totals=with_totals)
 
@@ -130,8 +132,18 @@ def _by_bucket(query: CostQuery) -> bool:
     return any(name == "bucket" for name, _ in query.filters)
 
 
-def _page_first(connection: Connection, query: CostQuery, asked: CostQuery, chosen: Plan) -> list[tuple[CostRow, Any]]:
+def _ranked_by(query: CostQuery) -> tuple[str, ...]:
+    """The sums that decide where a group stands."""
+    known = "listed_charges" if query.basis is CostBasis.LIST else "priced_charges"
+    return tuple(name for name in CALL_SUMS if name in ("charges", known, f"{query.basis.value}_cost"))
+
+
+def _page_first(
+    connection: Connection, query: CostQuery, asked: CostQuery, chosen: Plan, ranking: Plan
+) -> list[tuple[CostRow, Any]]:
     """A page of groups and one row more: first which groups these are, by their cost alone, then all their sums.
+
+    `ranking` is the same plan as `chosen` with the sums that decide which groups these are.
 
     Adding everything up for every group would take ten times the memory, and most of it is never shown.
     """
@@ -147,7 +159,7 @@ def _page_first(connection: Connection, query: CostQuery, asked: CostQuery, chos
     group = ", ".join([*columns, "s.at"])
     found = connection.execute(
         text(
-            f"{chosen.cells}, grouped AS (SELECT {keys}s.at, sum(s.{known}) AS known, "
+            f"{ranking.cells}, grouped AS (SELECT {keys}s.at, sum(s.{known}) AS known, "
             f"sum(s.{asked.basis.value}_cost) AS cost FROM {chosen.source} WHERE {where} "
             f"GROUP BY {group} HAVING sum(s.charges) <> 0), "
             f'placed AS (SELECT *, {cost} AS sort_cost, {place} COLLATE "C" AS place FROM grouped) '

@@ -1,5 +1,4 @@
-"""Calls beside what they are charged, added up by what decides their price: what new prices would change is asked of
-these sums, and nothing is written."""
+"""Calls beside what they are charged, added up by what decides their price: what a dry run of new prices reads."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass

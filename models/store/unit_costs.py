@@ -42,37 +42,40 @@ def whole_hours(query: CostQuery) -> bool:
     return ceiling(query.start, "hour") < floor(query.end, "hour")
 
 
-def keyed_plan(query: CostQuery, kind: str, shared: dict[str, Any] | None = None) -> Plan:
+def keyed_plan(
+    query: CostQuery, kind: str, shared: dict[str, Any] | None = None, sums: tuple[str, ...] = CALL_SUMS
+) -> Plan:
     """Cells per user or set of tags; of tasks and sessions, those of calls that have none.
 
     Months and days are kept so; hours, minutes and parts that are not in them yet are looked up. `shared` are the
-    parameters of a statement that this becomes a part of.
+    parameters of a statement that this becomes a part of. `sums` are those wanted, in the order of CALL_SUMS.
     """
     parameters: dict[str, Any] = {"projects": list(query.projects)} if shared is None else shared
     time = moment_of(query.granularity)
     is_listed = kind in ("user", "tags")
     name = _NAMES[kind] if is_listed else "CAST(NULL AS text)"
+    names = ", ".join(sums)
     kept: list[str] = []
     looked_up: list[str] = []
     for part in cover(query.start, query.end, WIDTHS[query.granularity]):
         if part.width is None:
-            looked_up.append(charges_of_period(part, ("project_id", "unit_id"), CALL_SUMS, time, parameters))
+            looked_up.append(charges_of_period(part, ("project_id", "unit_id"), sums, time, parameters))
             continue
         within = f"r.project_id = ANY(:projects) AND {part.within('r.period_start', parameters)}"
         if part.width != "hour":
             kept.append(
                 f"SELECT r.project_id, {time.format('r.period_start')} AS at, r.name, "
-                f"{listed(CALL_SUMS, part.sign)} FROM rollup_keys r "
+                f"{listed(sums, part.sign)} FROM rollup_keys r "
                 f"WHERE {within} AND r.kind = '{kind}' AND r.grain = '{part.width}'"
             )
         only = "" if is_listed else f" AND r.{kind}_id IS NULL"
         looked_up.append(
             f"SELECT r.project_id, r.unit_id, {time.format('r.period_start')} AS at, "
-            f"{added(CALL_SUMS, sign=part.sign)} "
+            f"{added(sums, sign=part.sign)} "
             f"FROM {'unit_cells' if part.width == 'hour' else 'unit_parts'} r WHERE {within}{only} GROUP BY 1, 2, 3"
         )
     of_units = " UNION ALL ".join(
-        f"SELECT r.project_id, r.at, {name} AS name, {_SUMS} FROM ({each}) r, {UNIT} "
+        f"SELECT r.project_id, r.at, {name} AS name, {names} FROM ({each}) r, {UNIT} "
         f"WHERE {'true' if is_listed else f'{_NAMES[kind]} IS NULL'}"
         for each in looked_up
     )
@@ -80,7 +83,7 @@ def keyed_plan(query: CostQuery, kind: str, shared: dict[str, Any] | None = None
     source = "cells s JOIN projects p ON p.id = s.project_id"
     every = " UNION ALL ".join([*kept, "SELECT * FROM looked_up"])
     cells = f"WITH looked_up AS MATERIALIZED ({of_units}), cells AS NOT MATERIALIZED ({every})"
-    return Plan(False, CALL_SUMS, cells, source, parameters, columns)
+    return Plan(False, sums, cells, source, parameters, columns)
 
 
 def apart_of(query: CostQuery, kind: str, parameters: dict[str, Any]) -> str:
