@@ -121,8 +121,14 @@ def calls_alike(
         "uncached_cost": "sum(h.uncached_cost)",
         "uncached_calls": "count(h.uncached_cost)",
     }
-    # The planner takes every call for a group of its own and would sort them all; few groups are hashed.
-    connection.execute(text(f"SET LOCAL enable_sort = off; SET LOCAL work_mem = '{_MEMORY}'"))
+    # The planner takes every call for a group of its own and would sort them all; few groups are hashed. And a plan
+    # that is kept for every slice knows nothing of how much lies in one.
+    connection.execute(
+        text(
+            f"SET LOCAL enable_sort = off; SET LOCAL work_mem = '{_MEMORY}'; "
+            "SET LOCAL plan_cache_mode = force_custom_plan"
+        )
+    )
     found = connection.execute(
         text(
             f"SELECT {', '.join(f'{value} AS {name}' for name, value in (keys | sums).items())} "
