@@ -58,6 +58,11 @@ class Instance:
         supervisor = psutil.Process(self.process.pid)
         return [supervisor, *supervisor.children(recursive=True)]
 
+    def service(self, name: str) -> psutil.Process:
+        """The direct child that is a service of this name."""
+        children = psutil.Process(self.process.pid).children()
+        return next(child for child in children if child.environ().get("JEVONS_SERVICE") == name)
+
     def child(self, word: str) -> psutil.Process:
         """The direct child whose command line has this word."""
         children = psutil.Process(self.process.pid).children()
@@ -95,7 +100,7 @@ def instance() -> Iterator[Instance]:
 
 def test_every_service_says_that_it_is_ready(instance: Instance) -> None:
     ready = [line.split()[0] for line in instance.said.splitlines() if line.split()[1] == "ready"]
-    assert sorted(ready) == ["api", "beat", "grpc", "jevons", "postgres", "schema", "valkey", "worker-1"]
+    assert sorted(ready) == ["api", "beat", "grpc", "jevons", "postgres", "schema", "valkey", "worker-1", "worker-2"]
     with urllib.request.urlopen(f"http://127.0.0.1:{instance.port}/readyz", timeout=10) as answer:
         assert json.load(answer)["status"] == "ok"
 
@@ -116,10 +121,10 @@ def test_a_second_start_names_the_first(instance: Instance) -> None:
 
 
 def test_a_worker_killed_is_started_again(instance: Instance) -> None:
-    before = instance.child("worker").pid
+    before = instance.service("worker-1").pid
     os.kill(before, signal.SIGKILL)
     instance.wait_for(lambda: instance.said.count("worker-1   ready") == 2)
-    assert instance.child("worker").pid != before
+    assert instance.service("worker-1").pid != before
 
 
 def test_a_database_killed_is_started_again_and_requests_go_on(instance: Instance) -> None:
