@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from models.core.errors import JevonsError
 from models.core.telemetry import Rejection, Span
+from models.store.engine import PLANNED_ANEW
 from models.store.packed_arrays import byte_strings, dates, int4s, int8s
 from models.store.span_codec import (
     PreparedSpans,
@@ -306,6 +307,7 @@ def load_spans(connection: Connection, project_id: int, trace_ids: Iterable[byte
     days = connection.execute(
         text("select distinct day from trace_days where project_id = :project_id and trace_id = any(:trace_ids)"),
         {"project_id": project_id, "trace_ids": byte_strings(wanted)},
+        execution_options=PLANNED_ANEW,
     ).scalars()
     found = connection.execute(
         text(
@@ -313,6 +315,7 @@ def load_spans(connection: Connection, project_id: int, trace_ids: Iterable[byte
             "where project_id = :project_id and trace_id = any(:trace_ids) and day = any(:days)"
         ),
         {"project_id": project_id, "trace_ids": byte_strings(wanted), "days": list(days)},
+        execution_options=PLANNED_ANEW,
     )
     # The days in order: one id may stand on two of them.
     rows = sorted(found, key=attrgetter("day"))
