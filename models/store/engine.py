@@ -28,6 +28,8 @@ def make_engine(url: str, *, role: str | None = APP_ROLE, pool_size: int = 5, ma
         normalised_url(url),
         pool_size=pool_size,
         max_overflow=max_overflow,
+        # The last one given back first: its server process has its caches filled and its statements prepared.
+        pool_use_lifo=True,
         # A server that restarted must not cost the next request an error.
         pool_pre_ping=True,
         connect_args={"connect_timeout": 10, "application_name": "jevons"},

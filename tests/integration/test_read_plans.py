@@ -139,3 +139,15 @@ def test_every_answer_gives_up_after_a_while(ledger: Engine) -> None:
         with statements(ledger) as seen:
             question(StoreReader(ledger))
         assert "statement_timeout" in seen[0][0]
+
+
+def test_the_next_question_goes_over_the_connection_given_back_last(migrated: Any) -> None:
+    def process_of(connection: Any) -> int:
+        return connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+
+    one, two = migrated.engine.connect(), migrated.engine.connect()
+    last = process_of(two)
+    one.close()
+    two.close()
+    with migrated.engine.connect() as following:
+        assert process_of(following) == last
