@@ -77,13 +77,13 @@ def measure(instance: Instance, load: Load, say: Say, found: dict[str, float]) -
         done("lag")
         found |= measure_cases(instance, backlog)
     found |= measure_corpus()
-    found |= measure_repricing(instance)
-    say(f"re-priced {found['re-price: calls']:,.0f} calls, {found['re-price: calls/s']:,.0f} a second")
-    done("re-pricing")
     found |= bytes_per_span(instance.database_url)
     for calls in load.ledgers:
         found |= measure_questions(instance, calls, load.repeats, say)
     done("questions")
+    found |= measure_repricing(instance)
+    say(f"re-priced {found['re-price: calls']:,.0f} calls, {found['re-price: calls/s']:,.0f} a second")
+    done("re-pricing")
 
 
 def write_json(path: Path, text: str) -> None:
