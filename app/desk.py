@@ -1,6 +1,7 @@
 """Answers for the budgets and incident pages, out of the store and the cost functions."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -9,7 +10,7 @@ from app.tasks.spend import HISTORY, state_of_budget
 from ingest.steps import steps_of_trace
 from models.core.controls import Budget, Channel, Incident
 from models.core.desk import Burndown, Delivery, IncidentFile, Standing
-from models.core.errors import NotFound
+from models.core.errors import BadInput, NotFound
 from models.core.queries import CostQuery
 from models.core.time import ns_of_utc
 from models.costs import questions
@@ -145,7 +146,9 @@ def _burndown(budget: Budget, at: datetime) -> Burndown:
     ahead = None
     days_left = (last - today.date()).days + 1
     if budget.period != BudgetPeriod.ROLLING and days_left > 0 and len(whole) >= LEAST and any(whole):
-        ahead = wiring.current().statistics(forecast, begun, [float(cost) for cost in whole], days_left)
+        # Days of which nothing can be told leave the burn-down without its way ahead.
+        with suppress(BadInput):
+            ahead = wiring.current().statistics(forecast, begun, [float(cost) for cost in whole], days_left)
     return burn_down(first, last, budget.amount, spent, length - 1, ahead)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from app import wiring
 from app.worker import celery
 from models.core.controls import Budget, Report
+from models.core.errors import BadInput
 from models.core.money import plain, rounded
 from models.core.queries import CostQuery
 from models.core.running import NotCalculated
@@ -125,7 +126,7 @@ def _forecast(budget: Budget, spent: Decimal, start: datetime, end: datetime, at
         enough = len(history) >= LEAST and any(history)
         try:
             ahead = _ahead(first, history, days) if enough else None
-        except NotCalculated as failed:
+        except (BadInput, NotCalculated) as failed:
             # Thresholds must be told of all the same; the next look tries again.
             log.warning("budget %s is forecast by its rate so far: %s", budget.id, failed)
             return run_rate(spent, start, end, at)

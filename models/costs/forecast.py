@@ -18,6 +18,8 @@ ORIGINS = 6
 """Most back-test origins."""
 PRIOR = 2.0
 """Weight, in errors, of the model's own spread before the back-test has spoken."""
+TELLING = 100
+"""An interval whose end is so many times the dearest day, every day, tells nothing."""
 SEED = 1865
 """Year of The Coal Question; fixed, so that the same history gives the same forecast."""
 
@@ -77,7 +79,7 @@ def forecast(first_day: date, spend: Sequence[float], horizon: int) -> Forecast:
     Spread   up to six rolling origins give past errors of the sum in units of the spread predicted then; their root
              mean square, with the prediction itself counted as two errors of one, scales the intervals, whose
              width is Student's. So level shifts that smoothing cannot foresee are in the interval once seen.
-    Raises   BadInput under 7 days, without any spend, or for a negative day.
+    Raises   BadInput under 7 days, without any spend, for a negative day, or where the interval would tell nothing.
     Source   Hyndman, Koehler, Ord & Snyder, "Forecasting with Exponential Smoothing" (2008), through statsmodels.
     """
     history = np.asarray(spend, dtype=float)
@@ -90,12 +92,19 @@ def forecast(first_day: date, spend: Sequence[float], horizon: int) -> Forecast:
     errors, shares, covered = _past_errors(history, horizon)
     widen = _Spread.of(errors)
     paths = _paths(history, horizon)
-    days = [(first_day + timedelta(days=len(history) + step), _band(paths[step], widen)) for step in range(horizon)]
+    with np.errstate(over="ignore"):
+        total = _band(paths.sum(axis=0), widen)
+        days = [(first_day + timedelta(days=len(history) + step), _band(paths[step], widen)) for step in range(horizon)]
+    if total.high_80 > TELLING * horizon * history.max() or not all(np.isfinite(band.high_95) for _, band in days):
+        raise BadInput(
+            f"spend of these {len(history)} days changed so abruptly, as where agents stopped or began, that nothing "
+            f"can be told of the next {horizon}: the interval would pass {TELLING} times the dearest day, every day."
+        )
     seasonal = len(history) >= LEAST_FOR_SEASON
     return Forecast(
         method="seasonal" if seasonal else "trend",
         days=days,
-        total=_band(paths.sum(axis=0), widen),
+        total=total,
         back_test=BackTest(
             origins=len(errors), median_error=float(np.median(shares)) if shares else None, covered_80=covered
         ),

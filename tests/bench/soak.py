@@ -38,7 +38,9 @@ QUESTIONS = (
     "/metrics",
     "/readyz",
 )
-PAGES = ("/", "/spend-curves", "/agents", "/tasks", "/calls", "/cache", "/budgets", "/chargeback", "/quality")
+PAGES = ("/", "/spend-curves", "/agents", "/tasks", "/trace", "/calls", "/cache", "/budgets", "/chargeback", "/quality")
+UNREADABLE = "could not be read"
+"""What stands where a part of a page failed."""
 FLAT_MEMORY = 0.05
 """Growth from the second to the last quarter, as a share: a leak of a few per cent in minutes would show."""
 SMALL_MB = 10.0
@@ -68,7 +70,7 @@ class Reader:
     def _router(self) -> dict[str, Any]:
         """The callback that draws the page of an address."""
         for callback in self.http.get("/_dash-dependencies").json():
-            if any(each["id"] == "_pages_location" for each in callback["inputs"]):
+            if "_pages_content.children" in callback["output"]:
                 return callback
         raise LookupError("no callback draws pages")
 
@@ -76,7 +78,7 @@ class Reader:
         self._note(path.partition("?")[0], lambda: self.http.get(path))
 
     def _render(self, path: str, router: dict[str, Any]) -> None:
-        values = {"pathname": path, "search": ""}
+        values = {"pathname": path, "search": "", "href": str(self.http.base_url.join(path))}
         inputs = [each | {"value": values.get(each["property"], "")} for each in router["inputs"]]
         outputs = [
             dict(zip(("id", "property"), each.rsplit(".", 1), strict=True))
@@ -86,7 +88,7 @@ class Reader:
             "output": router["output"],
             "outputs": outputs if router["output"].startswith("..") else outputs[0],
             "inputs": inputs,
-            "state": [each | {"value": ""} for each in router["state"]],
+            "state": [each | {"value": values.get(each["property"], "")} for each in router["state"]],
             "changedPropIds": ["_pages_location.pathname"],
         }
         self._note(f"page {path}", lambda: self.http.post("/_dash-update-component", json=body))
@@ -95,7 +97,7 @@ class Reader:
         began = time.perf_counter()
         try:
             answer: httpx.Response = work()
-            if answer.status_code != 200:
+            if answer.status_code != 200 or UNREADABLE in answer.text:
                 self.errors.append(f"{name}: {answer.status_code} {answer.text[:200]}")
         except httpx.HTTPError as fault:
             self.errors.append(f"{name}: {fault!r}")

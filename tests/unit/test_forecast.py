@@ -89,3 +89,9 @@ def test_days_without_spend_are_taken_and_a_flat_history_stays_flat() -> None:
 def test_too_little_is_refused(spend: list[float]) -> None:
     with pytest.raises(BadInput, match="not enough to forecast"):
         forecast(FIRST, spend, 7)
+
+
+def test_a_history_that_tells_nothing_of_what_comes_is_said_to_be_one() -> None:
+    stopped = [300.0] * 31 + [0.0] * 27
+    with pytest.raises(BadInput, match="58 days changed so abruptly"):
+        forecast(FIRST, stopped, 90)
