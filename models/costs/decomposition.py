@@ -170,7 +170,8 @@ def _log_ratio(level: tuple[Decimal, Decimal]) -> Decimal:
         return ZERO
     low, high = min(level), max(level)
     log = EXACT.ln(EXACT.divide(high, low))
-    return log if level[1] > level[0] else -log
+    # Not `-log`: the sign alone would cut it to the digits of the default context.
+    return log if level[1] > level[0] else EXACT.minus(log)
 
 
 def _whole_units(exact: Mapping[str, Decimal], change: Decimal) -> dict[str, Decimal]:

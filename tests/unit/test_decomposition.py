@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.core.errors import BadInput
@@ -137,6 +137,15 @@ def test_the_effects_sum_to_the_change_to_the_last_digit(base: list[Cell], curre
         assert sum((part.effects[factor] for part in found.cells), D(0)) == found.effects[factor]
 
 
+BEFORE_TIE = [cell("d", 1, 1, {"cache_read": 1, "input": 199}, {"cache_read": "0", "input": "1E-15"})]
+AFTER_TIE = [
+    cell("d", 571, 1, {"input": 1}, {"input": "2.00E-13"}),
+    cell("b", 17, 62, {"cache_read": 1}, {"cache_read": "0"}),
+    cell("x", 4, 3, {"input": 1}, {"input": "0"}),
+]
+
+
+@example(BEFORE_TIE, AFTER_TIE)
 @given(cells(), cells())
 def test_running_time_backwards_flips_every_sign(base: list[Cell], current: list[Cell]) -> None:
     forth, back = decompose(base, current), decompose(current, base)
