@@ -143,7 +143,7 @@ def _ahead(first: date, history: Sequence[Decimal], days: int) -> float:
 
 
 def burn_reports(connection: Connection, at: datetime) -> list[tuple[int, Report]]:
-    """Agents, teams and sessions that spend too fast. One incident per agent, team or session and UTC day."""
+    """Agents and teams that spend too fast. One incident per agent or team and UTC day."""
     found = list[tuple[int, Report]]()
     for rate in spend_rates(connection, at):
         burning = burn_rate(rate.minutes, rate.normal_per_minute, rate.same_hours)
@@ -163,7 +163,6 @@ def _burn_report(rate: SpendRate, burning: Burn, at: datetime) -> Report:
         cost_per_minute=burning.per_minute,
         agent=rate.name if rate.scope == "agent" else None,
         team=rate.name if rate.scope == "team" else None,
-        session=rate.name if rate.scope == "session" else None,
         evidence={
             "rule": burning.rule,
             "per_minute": plain(burning.per_minute),

@@ -1,4 +1,4 @@
-"""Spend by minute of sessions, agents and teams, and what their weekday hours cost before: for burn rates."""
+"""Spend by minute of agents and teams, and what their weekday hours cost before: for burn rates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,13 +9,14 @@ from sqlalchemy import Connection, text
 
 MINUTES = 360
 WEEKS = 8
-SCOPES = {"agent": "a.agent", "team": "a.team", "session": "w.session"}
+SCOPES = ("agent", "team")
+"""What has a history of its own to be held against; a session has none."""
 ZERO = Decimal(0)
 
 
 @dataclass(slots=True, kw_only=True)
 class SpendRate:
-    """Spend of one agent, team or session."""
+    """Spend of one agent or team."""
 
     project_id: int
     scope: str
@@ -29,48 +30,46 @@ class SpendRate:
 
 
 def spend_rates(connection: Connection, at: datetime) -> list[SpendRate]:
-    """Rates of everything that spent in the last hour. Charges count at the end of their call."""
+    """Rates of every agent and team that spent in the last hour. Charges count at the end of their call."""
     end = at.replace(second=0, microsecond=0)
+    start = end - timedelta(minutes=MINUTES)
+    # Charges are many and their attributions few: they are added up before anybody looks up a name.
+    rows = connection.execute(
+        text(
+            "SELECT s.project_id, s.minute, s.cost, a.agent, a.team FROM ("
+            "SELECT project_id, attribution_id, date_trunc('minute', end_at) AS minute, sum(effective_cost) AS cost"
+            " FROM charges WHERE project_id IN (SELECT id FROM projects) AND superseded_at IS NULL"
+            " AND charge_class = 'usage' AND month >= :first_month AND end_at >= :start AND end_at < :end"
+            " GROUP BY 1, 2, 3 HAVING sum(effective_cost) > 0) s JOIN attributions a USING (project_id, attribution_id)"
+        ),
+        {"start": start, "end": end, "first_month": start.date().replace(day=1)},
+    )
     found: dict[tuple[int, str, str], SpendRate] = {}
-    for scope, column in SCOPES.items():
-        rows = connection.execute(
-            text(
-                f"SELECT h.project_id, {column} AS name, date_trunc('minute', h.end_at) AS minute,"
-                " sum(h.effective_cost) AS cost FROM charges h"
-                " LEFT JOIN attributions a USING (project_id, attribution_id)"
-                " LEFT JOIN work_units w USING (project_id, unit_id)"
-                " WHERE h.superseded_at IS NULL AND h.charge_class = 'usage' AND h.month >= :first_month"
-                f" AND h.end_at >= :start AND h.end_at < :end AND {column} IS NOT NULL"
-                " GROUP BY 1, 2, 3 HAVING sum(h.effective_cost) > 0"
-            ),
-            {
-                "start": end - timedelta(minutes=MINUTES),
-                "end": end,
-                "first_month": (end - timedelta(minutes=MINUTES)).date().replace(day=1),
-            },
-        )
-        for row in rows:
-            rate = found.setdefault(
-                (row.project_id, scope, row.name), SpendRate(project_id=row.project_id, scope=scope, name=row.name)
-            )
-            rate.minutes[MINUTES - 1 - (end - row.minute) // timedelta(minutes=1) + 1] = row.cost
+    for row in rows:
+        for scope, name in (("agent", row.agent), ("team", row.team)):
+            if name is not None:
+                key = (row.project_id, scope, name)
+                rate = found.get(key)
+                if rate is None:
+                    rate = found[key] = SpendRate(project_id=row.project_id, scope=scope, name=name)
+                rate.minutes[(row.minute - start) // timedelta(minutes=1)] += row.cost
     live = [rate for rate in found.values() if any(rate.minutes[-60:])]
-    for scope in ("agent", "team"):
+    for scope in SCOPES:
         _add_history(connection, [rate for rate in live if rate.scope == scope], scope, end)
     return live
 
 
 def _add_history(connection: Connection, rates: Sequence[SpendRate], scope: str, end: datetime) -> None:
-    """What rollups say of the weeks before: sessions have no history of their own."""
+    """What rollups say of the weeks before."""
     if not rates:
         return
     hour = end.replace(minute=0)
     rows = connection.execute(
         text(
-            f"SELECT r.project_id, {SCOPES[scope]} AS name, r.period_start, sum(r.effective_cost) AS cost"
+            f"SELECT r.project_id, a.{scope} AS name, r.period_start, sum(r.effective_cost) AS cost"
             " FROM rollup_calls r JOIN attributions a USING (project_id, attribution_id)"
             f" WHERE r.grain = 'hour' AND r.period_start >= :start AND r.period_start < :end"
-            f" AND {SCOPES[scope]} = ANY(:names) GROUP BY 1, 2, 3"
+            f" AND a.{scope} = ANY(:names) GROUP BY 1, 2, 3"
         ),
         {
             "start": hour - timedelta(weeks=WEEKS),

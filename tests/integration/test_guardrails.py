@@ -31,6 +31,7 @@ from models.store.deliveries import MOST_ATTEMPTS, claim_due
 from models.store.incidents import resolve_silent
 from models.store.prices import SHIPPED, record_book
 from models.store.span_codec import prepare_spans
+from models.store.spend_rates import MINUTES, spend_rates
 from models.store.telemetry import ensure_partitions, store_spans
 from models.store.watching import queue_watch
 from tests.conftest import Database
@@ -351,3 +352,30 @@ def test_the_decomposition_of_the_api_adds_up(api: TestClient) -> None:
     assert api.get("/api/v1/jevons/index").json()["months"][-1]["bill"] is not None
     assert "Not enough price changes" in api.get("/api/v1/jevons/elasticity").json()["reason"]
     assert api.get("/api/v1/jevons/forecast").status_code == 400
+
+
+@pytest.mark.parametrize("scope", ["agent", "team"])
+def test_rates_of_spend_are_the_charges_of_each_minute(api: TestClient, database: Engine, scope: str) -> None:
+    for number, minutes in enumerate((3, 30, 30, 200)):
+        send(database, loop(60 + number, 5, datetime.now(UTC) - timedelta(minutes=minutes)))
+    derive()
+    at = (datetime.now(UTC) + timedelta(minutes=2)).replace(second=0, microsecond=0)
+    start = at - timedelta(minutes=MINUTES)
+    with database.begin() as connection:
+        rates = [rate for rate in spend_rates(connection, at) if rate.scope == scope]
+        charged = connection.execute(
+            text(
+                f"SELECT a.{scope} AS name, date_trunc('minute', c.end_at) AS minute, sum(c.effective_cost) AS cost "
+                "FROM charges c JOIN attributions a USING (project_id, attribution_id) "
+                f"WHERE c.superseded_at IS NULL AND a.{scope} IS NOT NULL AND c.end_at >= :start GROUP BY 1, 2"
+            ),
+            {"start": start},
+        ).all()
+    told = {
+        (rate.name, start + timedelta(minutes=place)): cost
+        for rate in rates
+        for place, cost in enumerate(rate.minutes)
+        if cost
+    }
+    assert told == {(row.name, row.minute): row.cost for row in charged if row.cost}
+    assert len({minute for _, minute in told}) >= 3
