@@ -36,26 +36,38 @@ class Part:
         return f"{column} >= :from_{number} AND {column} < :to_{number}"
 
 
-def cover(start: datetime, end: datetime, widths: Sequence[str]) -> list[Part]:
+def cover(start: datetime, end: datetime, widths: Sequence[str], now: datetime | None = None) -> list[Part]:
     """Parts whose sums, added and taken off, are those of the period: every moment in it counts once, others not.
 
     A month, day or hour that lies in the period for the most part is taken whole, less what lies outside: that is
-    less to read than what lies inside.
+    less to read than what lies inside. What comes after `now` (the clock's unless given) is hardly there yet.
     """
     if start >= end:
         return []
     if not widths:
         return [Part(None, start, end)]
+    now = now or datetime.now(UTC)
     width, finer = widths[0], widths[1:]
+    since, until = rounded(start, end, width, now)
+    if since >= until:
+        return cover(start, end, finer, now)
+    added = [*cover(start, since, finer, now), *cover(until, end, finer, now)]
+    taken = [*cover(since, start, finer, now), *cover(end, until, finer, now)]
+    return [Part(width, since, until), *added, *(replace(part, sign=-part.sign) for part in taken)]
+
+
+def rounded(start: datetime, end: datetime, width: str, now: datetime) -> tuple[datetime, datetime]:
+    """The period from and to a whole month, day or hour: of one that is cut, what lies outside is taken in where that
+    is less than what lies inside, as far as there is anything before `now`."""
     first, last = ceiling(start, width), floor(end, width)
     begun, ended = floor(start, width), ceiling(end, width)
-    since = begun if start - begun < min(first, end) - start else first
-    until = ended if ended - end < end - max(last, start) else last
-    if since >= until:
-        return cover(start, end, finer)
-    added = [*cover(start, since, finer), *cover(until, end, finer)]
-    taken = [*cover(since, start, finer), *cover(end, until, finer)]
-    return [Part(width, since, until), *added, *(replace(part, sign=-part.sign) for part in taken)]
+
+    def until_now(since: datetime, until: datetime) -> timedelta:
+        return max(min(until, now) - since, timedelta(0))
+
+    since = begun if until_now(begun, start) < until_now(start, min(first, end)) else first
+    until = ended if until_now(end, ended) < until_now(max(last, start), end) else last
+    return since, until
 
 
 def within_hours(start: datetime, end: datetime) -> list[Part]:

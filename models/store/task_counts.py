@@ -7,7 +7,7 @@ and is not counted yet (`unit_parts`) is counted from its own cells, so answers 
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from models.core.queries import CostQuery
 from models.core.vocabulary import Granularity
 from models.store.cost_sql import UNIT, belonging, charges_of_period, column_of, conditions, needs_unit
-from models.store.cover import ceiling, floor, within_hours
+from models.store.cover import Part, rounded, within_hours
 
 Period = tuple[datetime, datetime]
 """Half-open."""
@@ -25,18 +25,23 @@ def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...
     """Distinct tasks per group, keyed by the values of `group_by` and the time; None where shapes cannot tell.
 
     Shapes know days and attributions: they cannot tell for groupings by hour, by task, session, user or tag. Of a day
-    that the period cuts through, the shorter side is looked at: where most of it lies outside, cells tell what lies
-    inside; where most lies inside, the day counts as whole. Tasks with calls in that shorter side are apart, like
-    those that changed: their own cells within the period tell.
+    that the period cuts through, the side with less in it is looked at: where most of it lies outside, cells tell what
+    lies inside; where most lies inside, the day counts as whole. Tasks with calls in that side are apart, like those
+    that changed: their own cells within the period tell.
     """
     used = (*query.group_by, *(name for name, _ in query.filters))
     if query.granularity is Granularity.HOUR or any(map(needs_unit, used)):
         return None
-    since, until, beside, left_out = _days(query)
+    now = datetime.now(UTC)
+    since, until = rounded(query.start, query.end, "day", now)
     if since >= until:
         return None
-    first_hour = ceiling(query.start, "hour") if since < query.start else since
-    last_hour = floor(query.end, "hour") if until > query.end else until
+    # What lies beside those days and belongs to the period, and what lies in them and does not.
+    beside = [(query.start, since), (until, query.end)]
+    left_out = [(since, query.start), (query.end, until)]
+    begun, ended = rounded(query.start, query.end, "hour", now)
+    first_hour = begun if since < query.start else since
+    last_hour = ended if until > query.end else until
     parameters: dict[str, Any] = {
         "projects": list(query.projects),
         "since": since,
@@ -64,9 +69,18 @@ def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...
         f"AND {inside} GROUP BY project_id, attribution_ids UNION ALL {every}{known} AND NOT {inside}"
     )
     cut, out = _cells(beside, parameters), _cells(left_out, parameters)
-    # Of a day that counts as whole, minutes that lie in the period and in an hour that it cuts through.
-    minutes = _cells([(query.start, first_hour)] * (since < query.start), parameters)
-    minutes += " UNION ALL " + _cells([(last_hour, query.end)] * (until > query.end), parameters)
+    # Of a day that counts as whole, minutes that lie in an hour that the period cuts through: added or taken off.
+    minutes = " UNION ALL ".join(
+        _charges(Part(None, *edge, sign), parameters)
+        for is_cut, sign, edge in (
+            (since < query.start, 1, (query.start, first_hour)),
+            (since < query.start, -1, (first_hour, query.start)),
+            (until > query.end, 1, (last_hour, query.end)),
+            (until > query.end, -1, (query.end, last_hour)),
+        )
+        if is_cut and edge[0] < edge[1]
+    )
+    of_minutes = f"UNION ALL SELECT m.* FROM ({minutes}) m JOIN apart USING (project_id, task_id)" if minutes else ""
     found = connection.execute(
         text(
             f"WITH cut AS MATERIALIZED ({cut}), apart AS MATERIALIZED (SELECT project_id, task_id FROM unit_parts "
@@ -86,8 +100,8 @@ def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...
             "AND r.period_start >= :first_hour AND r.period_start < :last_hour OFFSET 0) r UNION ALL "
             "SELECT r.project_id, r.task_id, r.period_start, r.attribution_id, r.calls FROM unit_parts r "
             "WHERE r.project_id = ANY(:projects) AND r.task_id IS NOT NULL "
-            "AND r.period_start >= :first_hour AND r.period_start < :last_hour UNION ALL SELECT * FROM cut UNION ALL "
-            f"SELECT m.* FROM ({minutes}) m JOIN apart USING (project_id, task_id)), "
+            "AND r.period_start >= :first_hour AND r.period_start < :last_hour UNION ALL SELECT * FROM cut "
+            f"{of_minutes}), "
             f"living AS (SELECT {keys}{of_hour} AS at FROM changed s{belongs} "
             f"GROUP BY {', '.join([*columns, of_hour])}, s.project_id, s.task_id HAVING sum(s.calls) > 0) "
             f"SELECT {names}at, sum(tasks) AS tasks FROM ("
@@ -99,26 +113,6 @@ def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...
     return {tuple(row)[:-1]: int(row.tasks) for row in found}
 
 
-def _days(query: CostQuery) -> tuple[datetime, datetime, list[Period], list[Period]]:
-    """The days to be counted by shapes, as their start and end; what lies beside them and belongs to the period; and
-    what lies in them and does not."""
-    beside: list[Period] = []
-    left_out: list[Period] = []
-    since, until = ceiling(query.start, "day"), floor(query.end, "day")
-    begun, ended = floor(query.start, "day"), ceiling(query.end, "day")
-    if query.start - begun < min(since, query.end) - query.start:
-        left_out.append((begun, query.start))
-        since = begun
-    else:
-        beside.append((query.start, since))
-    if ended - query.end < query.end - max(until, query.start):
-        left_out.append((query.end, ended))
-        until = ended
-    else:
-        beside.append((until, query.end))
-    return since, until, beside, left_out
-
-
 def _cells(periods: Sequence[Period], parameters: dict[str, Any]) -> str:
     """A query of the cells with a task in some periods: of whole hours, and charges at the very edges."""
     parts = [
@@ -126,17 +120,22 @@ def _cells(periods: Sequence[Period], parameters: dict[str, Any]) -> str:
         "NULL::bigint AS attribution_id, NULL::bigint AS calls WHERE false"
     ]
     for part in [part for start, end in periods for part in within_hours(start, end)]:
-        if part.width is not None:
-            parts.append(
-                "SELECT project_id, task_id, period_start, attribution_id, calls FROM unit_cells "
-                "WHERE project_id = ANY(:projects) AND task_id IS NOT NULL "
-                f"AND {part.within('period_start', parameters)}"
-            )
+        if part.width is None:
+            parts.append(_charges(part, parameters))
             continue
-        by = ("project_id", "attribution_id", "unit_id")
-        charges = charges_of_period(part, by, ("calls",), "date_trunc('hour', {}, 'UTC')", parameters)
         parts.append(
-            "SELECT r.project_id, hashtextextended(u.task, 0), r.at, r.attribution_id, r.calls "
-            f"FROM ({charges}) r, {UNIT} WHERE u.task IS NOT NULL"
+            "SELECT project_id, task_id, period_start, attribution_id, calls FROM unit_cells "
+            "WHERE project_id = ANY(:projects) AND task_id IS NOT NULL "
+            f"AND {part.within('period_start', parameters)}"
         )
     return " UNION ALL ".join(parts)
+
+
+def _charges(part: Part, parameters: dict[str, Any]) -> str:
+    """A query of the charges with a task in some minutes, as cells; their calls are less than 0 if taken off."""
+    by = ("project_id", "attribution_id", "unit_id")
+    charges = charges_of_period(part, by, ("calls",), "date_trunc('hour', {}, 'UTC')", parameters)
+    return (
+        "SELECT r.project_id, hashtextextended(u.task, 0) AS task_id, r.at AS period_start, r.attribution_id, r.calls "
+        f"FROM ({charges}) r, {UNIT} WHERE u.task IS NOT NULL"
+    )

@@ -5,7 +5,7 @@ those with parts that no total holds yet, are *apart*: they are added up from th
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from models.core.queries import CostQuery
 from models.core.vocabulary import CostBasis, Granularity
 from models.store.cost_sql import UNIT, Part, Plan, charges_of_period, conditions, moment_of
-from models.store.cover import WIDTHS, ceiling, cover, floor, within_hours
+from models.store.cover import WIDTHS, cover, floor, rounded
 from models.store.sums import CALL_SUMS, added, listed
 from models.store.unit_sums import UNPRICED
 
@@ -38,8 +38,9 @@ def kind_of(query: CostQuery) -> str | None:
 
 
 def whole_hours(query: CostQuery) -> bool:
-    """Whether a whole UTC hour lies in the period."""
-    return ceiling(query.start, "hour") < floor(query.end, "hour")
+    """Whether the period can be read as whole UTC hours, but for its edges."""
+    since, until = rounded(query.start, query.end, "hour", datetime.now(UTC))
+    return since < until
 
 
 def keyed_plan(
@@ -88,7 +89,7 @@ def keyed_plan(
 
 def apart_of(query: CostQuery, kind: str, parameters: dict[str, Any]) -> str:
     """The CTEs `apart` (keys) and `apart_cells` (their cells in the period, by unit of work) for a kind with totals."""
-    whole = Part("hour", ceiling(query.start, "hour"), floor(query.end, "hour"))
+    whole = Part("hour", *rounded(query.start, query.end, "hour", datetime.now(UTC)))
     parameters |= {
         "start_hour": floor(query.start, "hour"),
         "first_hour": whole.start,
@@ -105,14 +106,21 @@ def apart_of(query: CostQuery, kind: str, parameters: dict[str, Any]) -> str:
     at_end = "t.first_hour < :end AND t.last_hour >= :last_hour"
     cell = f"r.project_id, r.{kind}_id AS key_id, r.attribution_id, r.unit_id"
     edges: list[str] = []
-    for part in within_hours(query.start, query.end):
-        if part.width is None:
+    for part in (
+        Part(None, query.start, whole.start),
+        Part(None, whole.end, query.end),
+        Part(None, whole.start, query.start, -1),
+        Part(None, query.end, whole.end, -1),
+    ):
+        if part.start < part.end:
             by = ("project_id", "attribution_id", "unit_id")
             charges = charges_of_period(part, by, CALL_SUMS, moment_of(Granularity.NONE), parameters)
             edges.append(
                 f"SELECT r.project_id, hashtextextended({_NAMES[kind]}, 0) AS key_id, r.attribution_id, r.unit_id, "
                 f"{_SUMS} FROM ({charges}) r, {UNIT} WHERE {_NAMES[kind]} IS NOT NULL"
             )
+    seen = f"edges AS MATERIALIZED ({' UNION ALL '.join(edges)}), " if edges else ""
+    at_edges = "UNION SELECT project_id, key_id FROM edges " if edges else ""
     within = whole.within("r.period_start", parameters)
     cells = " UNION ALL ".join(
         [
@@ -122,14 +130,14 @@ def apart_of(query: CostQuery, kind: str, parameters: dict[str, Any]) -> str:
             # Every key of a part is apart.
             f"SELECT {cell}, {_SUMS} FROM unit_parts r WHERE r.project_id = ANY(:projects) "
             f"AND r.{kind}_id IS NOT NULL AND {within}",
-            *edges,
+            *(["SELECT * FROM edges"] if edges else []),
         ]
     )
     return (
-        f"apart AS MATERIALIZED ({totals} t.first_hour >= :before_first AND {at_start} "
+        f"{seen}apart AS MATERIALIZED ({totals} t.first_hour >= :before_first AND {at_start} "
         f"UNION {totals} t.first_hour >= :before_last AND {at_end} "
         f"UNION {totals} (t.last_hour - t.first_hour) >= interval '48:00:00' AND (({at_start}) OR ({at_end})) "
-        f"UNION SELECT r.project_id, r.{kind}_id FROM unit_parts r WHERE r.project_id = ANY(:projects) "
+        f"{at_edges}UNION SELECT r.project_id, r.{kind}_id FROM unit_parts r WHERE r.project_id = ANY(:projects) "
         f"AND r.{kind}_id IS NOT NULL), apart_cells AS ({cells})"
     )
 

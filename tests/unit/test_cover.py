@@ -17,11 +17,11 @@ def parts_of(parts: list[Part], moment: datetime) -> int:
     return sum(part.sign for part in parts if part.start <= moment < part.end)
 
 
-@given(moments, moments, some_widths, st.lists(moments))
+@given(moments, moments, some_widths, moments, st.lists(moments))
 def test_every_moment_of_a_period_counts_once_and_others_not(
-    start: datetime, end: datetime, widths: tuple[str, ...], others: list[datetime]
+    start: datetime, end: datetime, widths: tuple[str, ...], now: datetime, others: list[datetime]
 ) -> None:
-    parts = cover(start, end, widths)
+    parts = cover(start, end, widths, now)
     tick = timedelta(microseconds=1)
     near = [moment + step for moment in (start, end) for step in (-tick, timedelta(0), tick)]
     for moment in [*near, *others, *(part.start for part in parts), *(part.end for part in parts)]:
@@ -48,3 +48,10 @@ def test_until_a_late_moment_takes_off_what_comes_after(granularity: Granularity
     assert (("day", datetime(2026, 10, 31, tzinfo=UTC)) in taken) == (
         granularity in (Granularity.NONE, Granularity.MONTH)
     )
+
+
+@given(moments, st.sampled_from(list(Granularity)), st.timedeltas(timedelta(0), timedelta(seconds=30)))
+def test_until_now_no_charge_that_came_before_is_read(now: datetime, granularity: Granularity, ago: timedelta) -> None:
+    start, end = floor(now, "month") - timedelta(days=31), now - ago
+    read = [part for part in cover(floor(start, "month"), end, WIDTHS[granularity], now) if part.width is None]
+    assert sum((min(part.end, now) - part.start for part in read), timedelta(0)) <= ago
