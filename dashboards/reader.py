@@ -9,6 +9,7 @@ import polars as pl
 from models.core.payers import Statement
 from models.core.quality import Quality
 from models.core.queries import CallPage, CallQuery, CostQuery, Costs, Project, Status, TraceTree
+from models.core.task_spread import TaskSpread
 from models.costs.cache_report import CacheReport
 
 
@@ -25,6 +26,10 @@ class Reader(Protocol):
 
     def costs(self, query: CostQuery) -> Costs:
         """Sums of cost and tokens per group; totals do not depend on the grouping."""
+        ...
+
+    def task_spread(self, query: CostQuery) -> TaskSpread:
+        """How the tasks of a question by task spread over what they cost."""
         ...
 
     def calls(self, query: CallQuery) -> CallPage:

@@ -1,18 +1,19 @@
 """The costliest traces of a period, to choose one from."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from dash import html
 from dash.development.base_component import Component
 
-from dashboards import data, grids, parts
 from dashboards import format as fmt
+from dashboards import grids, parts
 from dashboards.downloads import calls_href
 from dashboards.reader import current_reader
 from dashboards.view import View
-from models.core.queries import TraceTree
+from models.core.queries import TRACES_AMONG, TraceTree
 
 PICKER = "trace-picker"
 MOST_TRACES = 50
@@ -25,16 +26,19 @@ def picker(view: View) -> Component:
     traces = list(current_reader().recent_traces(view.project.id, view.period.start, view.period.end, MOST_TRACES))
     if not traces:
         return html.Div([parts.page_header("Trace", ["No trace ended here."]), parts.teach(view)])
-    spend = data.whole(view.costs()).totals.cost(view.basis) if not view.filters else None
+    # Traces are chosen by project and period alone, whatever the view is filtered by.
+    totals = current_reader().costs(replace(view.costs(limit=1), filters=())).totals
     first = traces[0]
     sentence: list[Any] = [
         f"The costliest run of {view.period.label()} cost ",
         parts.strong(fmt.money_short(first.effective_cost), first.effective_cost),
     ]
-    share = fmt.share_of(first.effective_cost, spend)
+    share = fmt.share_of(first.effective_cost, totals.effective_cost)
     if share is not None:
         sentence.append(f", {fmt.percent(share)} of all spend")
     sentence.append(". Choose a run to see where its money went.")
+    if (totals.calls or 0) > TRACES_AMONG:
+        sentence.append(f" Looked for among the newest {TRACES_AMONG:,} of {totals.calls:,} calls.")
     most = max((trace.effective_cost or Decimal(0) for trace in traces), default=Decimal(0))
     rows = [_picker_row(view, trace, most) for trace in traces]
     columns = [

@@ -10,40 +10,40 @@ from dash.development.base_component import Component
 from dashboards import data, parts, shell
 from dashboards import format as fmt
 from dashboards.books import current_books
-from dashboards.distribution import histogram, quantile, share_of_costliest
+from dashboards.distribution import histogram
 from dashboards.downloads import costs_href
+from dashboards.reader import current_reader
 from dashboards.view import View
 from models.core.queries import CostRow, Costs
+from models.core.task_spread import TaskSpread
 
 PATH = "/tasks"
 TITLE = "Tasks & sessions · Jevons"
 CHART = "tasks-histogram"
 MOST_ROWS = 15
-QUANTILES = (("p50", Decimal("0.5")), ("p95", Decimal("0.95")), ("p99", Decimal("0.99")))
 
 
 def build(view: View) -> Component:
     """Tiles, the distribution, the costliest tasks and sessions."""
-    answer = data.whole(view.costs("task"))
+    reader = current_reader()
+    answer = reader.costs(view.costs("task", limit=MOST_ROWS + 2))
     if not answer.totals.calls:
         return html.Div([parts.page_header("Tasks & sessions", ["No task was worked on here."]), parts.teach(view)])
-    costs = sorted(
-        cost for row in answer.rows if row.keys["task"] is not None and (cost := row.cost(view.basis)) is not None
-    )
+    spread = reader.task_spread(view.costs("task"))
     return html.Div(
         [
             parts.page_header(
                 "Tasks & sessions",
-                _sentence(view, answer, costs),
+                _sentence(spread),
                 parts.csv_link(costs_href(view, "task")),
                 parts.copy_link(view.href()),
             ),
-            parts.safely("Tiles", view, lambda: _tiles(view, answer, costs)),
-            html.Div(parts.safely("Cost per task", view, lambda: _distribution(view, costs)), className="grid"),
+            parts.safely("Tiles", view, lambda: _tiles(view, spread)),
+            html.Div(parts.safely("Cost per task", view, lambda: _distribution(view, spread)), className="grid"),
             html.Div(
                 [
                     html.Div(
-                        parts.safely("Costliest tasks", view, lambda: _tasks(view, answer, costs)), className="w6"
+                        parts.safely("Costliest tasks", view, lambda: _tasks(view, answer, spread)), className="w6"
                     ),
                     html.Div(parts.safely("Costliest sessions", view, lambda: _sessions(view)), className="w6"),
                 ],
@@ -56,43 +56,43 @@ def build(view: View) -> Component:
 layout = shell.page(build)
 
 
-def _sentence(view: View, answer: Costs, costs: Sequence[Decimal]) -> list[Any]:
-    if not costs:
+def _sentence(spread: TaskSpread) -> list[Any]:
+    if not spread.tasks:
         return ["No call names its task: set ", parts.strong("task.id"), " on a span to split spend by unit of work."]
-    half = quantile(costs, Decimal("0.5"))
+    half = spread.quantiles["p50"]
     words: list[Any] = [
         "Half of ",
-        parts.strong(fmt.plural(len(costs), "task")),
+        parts.strong(fmt.plural(spread.tasks, "task")),
         " cost at most ",
         parts.strong(fmt.money_short(half), half),
         "; the costliest 5\u00a0% make up ",
-        parts.strong(fmt.percent(share_of_costliest(costs, Decimal("0.05")), 0)),
+        parts.strong(fmt.percent(spread.share_of_costliest, 0)),
         ".",
     ]
-    unknown = sum(row.keys["task"] is not None and row.cost(view.basis) is None for row in answer.rows)
-    if unknown:
-        words.append(f" What {fmt.plural(unknown, 'more task')} cost is unknown.")
-    if answer.next_cursor is not None:
-        words.append(f" Only the {len(answer.rows):,} costliest are looked at here; the CSV has all.")
+    if spread.unknown:
+        words.append(f" What {fmt.plural(spread.unknown, 'more task')} cost is unknown.")
     return words
 
 
-def _tiles(view: View, answer: Costs, costs: Sequence[Decimal]) -> Component:
-    mean = sum(costs, Decimal(0)) / len(costs) if costs else None
-    found = {name: quantile(costs, share) for name, share in QUANTILES}
+def _tiles(view: View, spread: TaskSpread) -> Component:
+    found = spread.quantiles
+    half, most, extreme = found.get("p50"), found.get("p95"), found.get("p99")
     return html.Div(
         [
-            parts.tile("Mean per task", fmt.money_short(mean), note=fmt.plural(len(costs), "task"), title=_title(mean)),
             parts.tile(
-                "Median", fmt.money_short(found["p50"]), note="half cost at most this", title=_title(found["p50"])
+                "Mean per task",
+                fmt.money_short(spread.mean),
+                note=fmt.plural(spread.tasks, "task"),
+                title=_title(spread.mean),
             ),
+            parts.tile("Median", fmt.money_short(half), note="half cost at most this", title=_title(half)),
             parts.tile(
                 "95th percentile",
-                fmt.money_short(found["p95"]),
-                note=f"99th {fmt.money_short(found['p99'])}",
-                title=_title(found["p95"]),
+                fmt.money_short(most),
+                note=f"99th {fmt.money_short(extreme)}",
+                title=_title(most),
             ),
-            _outcomes(view, answer),
+            _outcomes(view, spread),
         ],
         className="tiles",
     )
@@ -102,9 +102,9 @@ def _title(cost: Decimal | None) -> str:
     return fmt.money_exact(cost)
 
 
-def _outcomes(view: View, answer: Costs) -> Component:
+def _outcomes(view: View, spread: TaskSpread) -> Component:
     """How the tasks ended where anybody said so; filters do not narrow it, and then it is not shown."""
-    without = next((row.cost(view.basis) for row in answer.rows if row.keys["task"] is None), None)
+    without = spread.nameless
     lost = f"{fmt.money_short(without)} belongs to no task" if without else "all spend belongs to a task"
     books = current_books()
     known = books.outcomes(view.project.id, view.period.start, view.period.end) if books and not view.filters else None
@@ -135,34 +135,46 @@ def _outcomes(view: View, answer: Costs) -> Component:
     )
 
 
-def _distribution(view: View, costs: Sequence[Decimal]) -> Component:
-    if not any(cost > 0 for cost in costs):
+def _distribution(view: View, spread: TaskSpread) -> Component:
+    if not spread.bins:
         return parts.card("Cost per task", html.P("No task has a cost.", className="note"))
-    marks = [(name, quantile(costs, share)) for name, share in QUANTILES]
-    said = ", ".join(f"{name} {fmt.money_short(cost)}" for name, cost in marks)
-    free = sum(cost <= 0 for cost in costs)
+    said = ", ".join(f"{name} {fmt.money_short(cost)}" for name, cost in spread.quantiles.items())
     return parts.card(
         "Cost per task",
-        parts.graph(CHART, histogram(costs, marks, view.theme), 300, f"Tasks by cost on a log axis: {said}."),
+        parts.graph(
+            CHART,
+            histogram(spread.bins, spread.quantiles, view.theme),
+            300,
+            f"Tasks by cost on a log axis: {said}.",
+        ),
         subtitle="tasks per fifth of a factor of ten, log axis; quantiles are costs that a task really had",
-        foot=f"{fmt.plural(free, 'task')} without cost cannot stand on a log axis." if free else None,
+        foot=f"{fmt.plural(spread.free, 'task')} without cost cannot stand on a log axis." if spread.free else None,
     )
 
 
-def _tasks(view: View, answer: Costs, costs: Sequence[Decimal]) -> Component:
+def _tasks(view: View, answer: Costs, spread: TaskSpread) -> Component:
     rows = [row for row in data.largest_first(answer.rows, "task", view.basis) if row.keys["task"] is not None]
-    half = quantile(costs, Decimal("0.5"))
-    return _table(view, "Costliest tasks", "Task", "task", rows, half)
+    more = f"{left:,} more in the CSV" if (left := spread.tasks + spread.unknown - MOST_ROWS) > 0 else None
+    return _table(view, "Costliest tasks", "Task", "task", rows, more, spread.quantiles.get("p50"))
 
 
 def _sessions(view: View) -> Component:
-    rows = data.largest_first(data.whole(view.costs("session")).rows, "session", view.basis)
-    return _table(view, "Costliest sessions", "Session", "session", rows, None)
+    answer = current_reader().costs(view.costs("session", limit=MOST_ROWS))
+    rows = data.largest_first(answer.rows, "session", view.basis)
+    more = html.A("All sessions as CSV", href=costs_href(view, "session")) if answer.next_cursor is not None else None
+    return _table(view, "Costliest sessions", "Session", "session", rows, more)
 
 
 def _table(
-    view: View, title: str, head: str, dimension: str, rows: Sequence[CostRow], half: Decimal | None
+    view: View,
+    title: str,
+    head: str,
+    dimension: str,
+    rows: Sequence[CostRow],
+    more: str | Component | None,
+    half: Decimal | None = None,
 ) -> Component:
+    """The first rows; `half` is the median that each is held against."""
     digits = max((fmt.digits_for(row.cost(view.basis)) for row in rows[:1]), default=2)
 
     def shown(row: CostRow) -> html.Tr:
@@ -180,11 +192,10 @@ def _table(
         )
 
     columns = [(head, False), ("Calls", True), ("Cost", True), ("Of median" if half is not None else "Tasks", True)]
-    left = len(rows) - MOST_ROWS
     return parts.card(
         title,
         parts.table(columns, [shown(row) for row in rows[:MOST_ROWS]], title),
-        foot=f"{left:,} more in the CSV" if left > 0 else None,
+        foot=more,
     )
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from models.core.vocabulary import CostBasis, Granularity
 
+TRACES_AMONG = 100_000
+"""Among so many of the newest calls of a period its costliest traces are looked for: no sums are kept by trace."""
+
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class CostQuery:

@@ -14,6 +14,7 @@ from models.core.errors import JevonsError
 from models.core.payers import Statement
 from models.core.quality import Quality
 from models.core.queries import CallPage, CallQuery, CostQuery, Costs, Project, Status, TraceTree
+from models.core.task_spread import TaskSpread
 from models.costs.cache_report import CacheReport
 from models.store.backlog import freshness
 from models.store.cache_calls import answer_cache
@@ -23,6 +24,7 @@ from models.store.exports import daily_sums
 from models.store.projects import list_projects
 from models.store.quality import answer_quality
 from models.store.statements import statement
+from models.store.task_spread import task_spread
 from models.store.telemetry import span_counts
 from models.store.trees import costly_traces, trace_tree
 
@@ -113,6 +115,11 @@ class StoreReader:
             answer = answer_costs(connection, query)
             fresh = freshness(connection, query.projects)
             return replace(answer, priced_through=fresh.waiting_since or fresh.now, currency=self._currency)
+
+    def task_spread(self, query: CostQuery) -> TaskSpread:
+        """How the tasks of the question spread over what they cost."""
+        with self._snapshot() as connection:
+            return task_spread(connection, query)
 
     def calls(self, query: CallQuery) -> CallPage:
         """Billable calls, newest first."""

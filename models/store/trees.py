@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from models.core.queries import SpanNode, TraceTree
+from models.core.queries import TRACES_AMONG, SpanNode, TraceTree
 from models.core.telemetry import Span
 from models.core.time import utc_of_ns
 from models.store.call_pages import calls_of_trace
@@ -61,20 +61,26 @@ def trace_tree(connection: Connection, project_id: int, trace_id: bytes) -> Trac
 def costly_traces(
     connection: Connection, project_id: int, start: datetime, end: datetime, limit: int
 ) -> Sequence[TraceTree]:
-    """The costliest traces whose calls end in the period, without their spans."""
+    """The costliest traces among the newest TRACES_AMONG calls of the period, without their spans."""
+    bounds = "month >= :first_month AND month <= :last_month"
+    charged = (
+        "FROM charges c WHERE c.project_id = :project_id AND c.charge_class = 'usage' AND c.superseded_at IS NULL "
+        f"AND c.end_at >= :start AND c.end_at < :end AND c.{bounds.replace('AND month', 'AND c.month')}"
+    )
     rows = connection.execute(
         text(
             "SELECT t.*, p.name, ARRAY(SELECT DISTINCT a.agent FROM attributions a WHERE a.project_id = :project_id "
             "AND a.attribution_id = ANY(t.attributed) AND a.agent IS NOT NULL ORDER BY 1) AS agents, "
             # A charge knows when its call ended only.
             "(SELECT min(c.start_ns) FROM calls c WHERE c.project_id = :project_id AND c.trace_id = t.origin_id "
-            "AND c.month >= :first_month AND c.month <= :last_month) AS start_ns "
-            "FROM (SELECT origin_id, min(end_at) AS first, max(end_at) AS last, count(*) AS calls, "
-            "sum(effective_cost) AS cost, count(*) FILTER (WHERE price_status = 'unpriced') AS unpriced, "
-            "array_agg(DISTINCT attribution_id) AS attributed "
-            "FROM charges WHERE project_id = :project_id AND charge_class = 'usage' AND superseded_at IS NULL "
-            "AND end_at >= :start AND end_at < :end AND month >= :first_month AND month <= :last_month "
-            "GROUP BY origin_id ORDER BY cost DESC NULLS LAST, last DESC LIMIT :limit) t "
+            f"AND {bounds}) AS start_ns FROM ("
+            "SELECT origin_id, sum(effective_cost) AS cost, max(end_at) AS last FROM (SELECT c.origin_id, "
+            f"c.effective_cost, c.end_at {charged} ORDER BY c.end_at DESC LIMIT :most) newest "
+            "GROUP BY origin_id ORDER BY cost DESC NULLS LAST, last DESC LIMIT :limit) found, "
+            # All of a trace, also what had ended before the newest calls.
+            "LATERAL (SELECT found.origin_id, min(c.end_at) AS first, max(c.end_at) AS last, count(*) AS calls, "
+            "sum(c.effective_cost) AS cost, count(*) FILTER (WHERE c.price_status = 'unpriced') AS unpriced, "
+            f"array_agg(DISTINCT c.attribution_id) AS attributed {charged} AND c.origin_id = found.origin_id) t "
             "JOIN projects p ON p.id = :project_id ORDER BY t.cost DESC NULLS LAST, t.last DESC"
         ),
         {
@@ -84,6 +90,7 @@ def costly_traces(
             "first_month": start.date().replace(day=1),
             "last_month": end.date(),
             "limit": limit,
+            "most": TRACES_AMONG,
         },
     )
     return [

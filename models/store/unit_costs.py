@@ -39,8 +39,8 @@ def kind_of(query: CostQuery) -> str | None:
 
 def whole_hours(query: CostQuery) -> bool:
     """Whether the period can be read as whole UTC hours, but for its edges."""
-    since, until = rounded(query.start, query.end, "hour", datetime.now(UTC))
-    return since < until
+    hours = hours_of(query)
+    return hours.start < hours.end
 
 
 def keyed_plan(
@@ -87,9 +87,31 @@ def keyed_plan(
     return Plan(False, sums, cells, source, parameters, columns)
 
 
+def edge_cells(query: CostQuery, whole: Part, kind: str, parameters: dict[str, Any]) -> list[str]:
+    """Queries of charges, as cells of units of work, that the whole hours of a period lack or hold too much."""
+    by = ("project_id", "attribution_id", "unit_id")
+    return [
+        f"SELECT r.project_id, hashtextextended({_NAMES[kind]}, 0) AS key_id, r.attribution_id, r.unit_id, {_SUMS} "
+        f"FROM ({charges_of_period(part, by, CALL_SUMS, moment_of(Granularity.NONE), parameters)}) r, {UNIT} "
+        f"WHERE {_NAMES[kind]} IS NOT NULL"
+        for part in (
+            Part(None, query.start, whole.start),
+            Part(None, whole.end, query.end),
+            Part(None, whole.start, query.start, -1),
+            Part(None, query.end, whole.end, -1),
+        )
+        if part.start < part.end
+    ]
+
+
+def hours_of(query: CostQuery) -> Part:
+    """The whole UTC hours that a period is read as, but for its edges; empty where it is too short for any."""
+    return Part("hour", *rounded(query.start, query.end, "hour", datetime.now(UTC)))
+
+
 def apart_of(query: CostQuery, kind: str, parameters: dict[str, Any]) -> str:
     """The CTEs `apart` (keys) and `apart_cells` (their cells in the period, by unit of work) for a kind with totals."""
-    whole = Part("hour", *rounded(query.start, query.end, "hour", datetime.now(UTC)))
+    whole = hours_of(query)
     parameters |= {
         "start_hour": floor(query.start, "hour"),
         "first_hour": whole.start,
@@ -105,20 +127,7 @@ def apart_of(query: CostQuery, kind: str, parameters: dict[str, Any]) -> str:
     at_start = "t.first_hour < :first_hour AND t.last_hour >= :start_hour"
     at_end = "t.first_hour < :end AND t.last_hour >= :last_hour"
     cell = f"r.project_id, r.{kind}_id AS key_id, r.attribution_id, r.unit_id"
-    edges: list[str] = []
-    for part in (
-        Part(None, query.start, whole.start),
-        Part(None, whole.end, query.end),
-        Part(None, whole.start, query.start, -1),
-        Part(None, query.end, whole.end, -1),
-    ):
-        if part.start < part.end:
-            by = ("project_id", "attribution_id", "unit_id")
-            charges = charges_of_period(part, by, CALL_SUMS, moment_of(Granularity.NONE), parameters)
-            edges.append(
-                f"SELECT r.project_id, hashtextextended({_NAMES[kind]}, 0) AS key_id, r.attribution_id, r.unit_id, "
-                f"{_SUMS} FROM ({charges}) r, {UNIT} WHERE {_NAMES[kind]} IS NOT NULL"
-            )
+    edges = edge_cells(query, whole, kind, parameters)
     seen = f"edges AS MATERIALIZED ({' UNION ALL '.join(edges)}), " if edges else ""
     at_edges = "UNION SELECT project_id, key_id FROM edges " if edges else ""
     within = whole.within("r.period_start", parameters)
