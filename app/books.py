@@ -8,7 +8,7 @@ import polars as pl
 from app import wiring
 from models.core.books import Key, MissingPrice, Outcomes, Person, PriceBook, Rate
 from models.prices.skus import price_key
-from models.store.outcomes import outcome_summary
+from models.store.judged_tasks import outcomes_of
 from models.store.prices import list_books, rates_in_force
 from models.store.projects import list_keys, list_projects, list_users
 from models.store.unpriced import unpriced_usage
@@ -78,14 +78,7 @@ class StoreBooks:
     def outcomes(self, project_id: int, start: datetime, end: datetime) -> Outcomes:
         """How the tasks of the period ended."""
         with wiring.transaction() as connection:
-            _, whole = outcome_summary(connection, [project_id], start, end, "agent")
-        return Outcomes(
-            accepted=whole.accepted,
-            rejected=whole.rejected,
-            failed=whole.failed,
-            unknown=whole.unknown,
-            cost_per_accepted=whole.cost_per_accepted,
-        )
+            return outcomes_of(connection, project_id, start, end)
 
     def keys(self) -> Sequence[Key]:
         """Every key, the newest first."""

@@ -148,7 +148,7 @@ def outcome_summary(
         "FROM unit_cells r JOIN attributions a USING (project_id, attribution_id) "
         "JOIN work_units u ON u.project_id = r.project_id AND u.unit_id = r.unit_id "
         "WHERE r.project_id = ANY(:projects) AND r.period_start >= :start "
-        "AND r.period_start < :end AND u.task IS NOT NULL GROUP BY 1, 2, 3"
+        "AND r.period_start < :end AND u.task IS NOT NULL GROUP BY 1, 2, 3 HAVING sum(r.charges) <> 0"
     )
     ended = ", ".join(
         f"count(DISTINCT (c.project_id, c.task)) FILTER (WHERE {test}) AS {name}"

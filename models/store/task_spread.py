@@ -18,7 +18,7 @@ def task_spread(connection: Connection, query: CostQuery) -> TaskSpread:
     Shapes   the period, projects, filters and basis of a question; its grouping must be by task alone. Tasks of the
              same name in two projects are two.
     """
-    tasks, parameters = _tasks(query)
+    tasks, parameters = tasks_of(query)
     ranks = ", ".join(
         f"min(cost) FILTER (WHERE place = greatest(ceil({share} * tasks), 1)) AS {name}"
         for name, share in SHARES.items()
@@ -51,7 +51,7 @@ def task_spread(connection: Connection, query: CostQuery) -> TaskSpread:
     )
 
 
-def _tasks(query: CostQuery) -> tuple[str, dict[str, Any]]:
+def tasks_of(query: CostQuery) -> tuple[str, dict[str, Any]]:
     """The CTE `tasks` (is_named, known, cost): a row per task, and one or more of what has none."""
     known = "listed_charges" if query.basis is CostBasis.LIST else "priced_charges"
     cost = f"{query.basis.value}_cost"
