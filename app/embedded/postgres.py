@@ -27,6 +27,8 @@ SETTINGS = {
     # are not compressed: this wheel has only pglz, which takes longer for a page than what changes it.
     "checkpoint_timeout": "15min",
     "wal_compression": "off",
+    # Parts of sums come and go by the thousand each second: what they leave behind is read over until it is vacuumed.
+    "autovacuum_naptime": "20s",
     # A month of day partitions of several tables is locked by one statement over them.
     "max_locks_per_transaction": "256",
     "fsync": "on",

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, text
 
 from models.store.engine import PLANNED_ANEW
-from models.store.packed_arrays import byte_strings, int4s, int8s
+from models.store.packed_arrays import byte_strings, int8s
 
 Claim = tuple[int, bytes, int]
-"""(project, trace id, version) of one dirty mark."""
+"""(project, trace id, version) of one dirty mark; the version names it."""
 
 
 MOST_SPANS = 10_000
@@ -23,7 +23,7 @@ _REST = "least(g.spans * interval '1 millisecond', interval '30 seconds')"
 def claim_dirty_traces(
     connection: Connection, limit: int, project_id: int | None = None, most_spans: int = MOST_SPANS
 ) -> list[Claim]:
-    """Take up to `limit` dirty marks that no other transaction holds; of every project unless one is given.
+    """Take up to `limit` dirty marks that no other transaction holds, the oldest first; of every project or of one.
 
     They stay claimed until the transaction ends. One trace may have several marks. Marks of a large trace that was
     derived a moment ago stay for later; so do those beyond `most_spans` new spans, but for the first.
@@ -34,9 +34,10 @@ def claim_dirty_traces(
             "where (cast(:project_id as integer) is null or project_id = :project_id) "
             "and not exists (select from large_traces g where g.project_id = d.project_id "
             f"and g.trace_id = d.trace_id and g.derived_at > clock_timestamp() - {_REST}) "
-            "limit :limit for update of d skip locked"
+            "order by version limit :limit for update of d skip locked"
         ),
         {"limit": limit, "project_id": project_id},
+        execution_options=PLANNED_ANEW,
     )
     claimed: list[Claim] = []
     for row in rows:
@@ -52,16 +53,8 @@ def clear_dirty(connection: Connection, claimed: Sequence[Claim]) -> int:
     if not claimed:
         return 0
     return connection.execute(
-        text(
-            "delete from dirty_traces d using unnest(cast(:projects as integer[]), cast(:traces as bytea[]), "
-            "cast(:versions as bigint[])) as c (project_id, trace_id, version) "
-            "where d.project_id = c.project_id and d.trace_id = c.trace_id and d.version = c.version"
-        ),
-        {
-            "projects": int4s([claim[0] for claim in claimed]),
-            "traces": byte_strings([claim[1] for claim in claimed]),
-            "versions": int8s([claim[2] for claim in claimed]),
-        },
+        text("delete from dirty_traces where version = any(cast(:versions as bigint[]))"),
+        {"versions": int8s([version for _, _, version in claimed])},
         execution_options=PLANNED_ANEW,
     ).rowcount
 

@@ -129,8 +129,8 @@ class DirtyTrace(Base):
 
     __tablename__ = "dirty_traces"
 
-    project_id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    trace_id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    project_id: Mapped[int] = mapped_column(Integer)
+    trace_id: Mapped[bytes] = mapped_column(LargeBinary)
     version: Mapped[int] = mapped_column(Id64, Identity(always=True), primary_key=True)
     spans: Mapped[int] = mapped_column(Integer)
     """How many new spans the commit brought."""
