@@ -54,6 +54,8 @@ QUESTIONS = {
     "calls of a trace": calls(trace_id=(1).to_bytes(16, "big"), start=None, end=None),
     "costly traces": lambda reader: reader.recent_traces(1, NOVEMBER, DECEMBER, 10),
     "chargeback": lambda reader: reader.statement((1,), date(2026, 11, 1)),
+    "quality": lambda reader: reader.quality((1,), NOVEMBER, DECEMBER),
+    "quality of several projects": lambda reader: reader.quality((1, 2, 3), NOVEMBER, DECEMBER),
     "status": lambda reader: reader.status((1,)),
     "projects": lambda reader: reader.projects(),
 }
@@ -68,7 +70,7 @@ def ledger(database: Engine) -> Engine:
                 number if month == NOVEMBER else 1000 + number,
                 number,
                 month + timedelta(hours=5 * number),
-                TokenCounts(input=100 * number, output=number),
+                TokenCounts(input=100 * number, output=number) if number % 10 else TokenCounts(),
                 agent=f"agent {number % 3}",
                 team="team",
                 task=f"task {number % 20}",
