@@ -19,6 +19,8 @@ MOST_BLOCKS = 50_000
 
 Trace ids are made at random, so these stand for their day; within a day no index leads to the newest.
 """
+MOST_SUPPRESSED = 50_000
+"""Spans left out that are counted: a trace may hold any number of them."""
 LATE_SECONDS = 3_600
 _SUPPRESSED = {"duplicate": FindingKind.DUPLICATE, "rollup": FindingKind.ROLLUP}
 _OWN = "starts_with(f.name, 'jevons.')"
@@ -67,7 +69,7 @@ def read_spans(connection: Connection, projects: Sequence[int], start: datetime,
             "gone AS MATERIALIZED (SELECT t.trace_id, s.span_id, s.why "
             "FROM (SELECT DISTINCT project_id, trace_id FROM seen) t CROSS JOIN LATERAL (SELECT span_id, why "
             "FROM suppressions WHERE project_id = t.project_id AND trace_id = t.trace_id OFFSET 0) s "
-            f"LIMIT {MOST_BLOCKS}) "
+            f"LIMIT {MOST_SUPPRESSED}) "
             "SELECT 'spans' AS what, instrumentation AS name, CAST(sum(spans) AS bigint) AS found, "
             "CAST(NULL AS text[]) AS examples FROM counted JOIN named USING (project_id, scope_id) GROUP BY 2 "
             "UNION ALL SELECT 'late', NULL, CAST(sum(late) AS bigint), "
