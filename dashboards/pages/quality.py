@@ -239,6 +239,9 @@ def _coverage(found: Quality) -> Component:
             ]
         ),
         subtitle="spans of HTTP, tools and agents make no calls; a refused request used nothing",
+        foot=None
+        if found.is_all
+        else f"Counted are the newest {fmt.plural(found.calls, 'call')}, and the spans of the newest days.",
     )
 
 

@@ -102,6 +102,7 @@ class Quality:
     calls: int
     """Calls looked at: all of the period, or its newest where there are more than that."""
     is_all: bool
+    """False: there may be older calls, which nothing here counts."""
     coverage: Sequence[Coverage]
     findings: Sequence[Finding]
     unmetered: Sequence[Unmetered]

@@ -36,14 +36,18 @@ def unmetered_of(
     models = sorted({group.model for group in untold if group.model is not None})
     rows = connection.execute(
         text(
-            # Charges of the same time by their own index: looked up call by call, each would cost as much as its call.
+            # Charges of the same time by their own index, and each attribution once: looked up call by call, every one
+            # of them would cost more than its call.
             f"WITH newest AS MATERIALIZED ({newest_calls(projects, _TOKENS)}), "
             "charged AS MATERIALIZED (SELECT project_id, origin_id, span_id, effective_cost FROM charges "
             "WHERE project_id = ANY(:projects) AND end_at >= (SELECT min(end_at) FROM newest) AND end_at < :end "
             "AND month >= :first_month AND month <= :last_month AND charge_class = 'usage' AND superseded_at IS NULL), "
+            "named AS MATERIALIZED (SELECT k.project_id, k.attribution_id, a.agent "
+            "FROM (SELECT DISTINCT project_id, attribution_id FROM newest) k "
+            "CROSS JOIN LATERAL (SELECT agent FROM attributions WHERE project_id = k.project_id "
+            "AND attribution_id = k.attribution_id OFFSET 0) a), "
             "peers AS (SELECT n.model, a.agent, n.tokens, h.effective_cost FROM newest n "
-            "CROSS JOIN LATERAL (SELECT agent FROM attributions WHERE project_id = n.project_id "
-            "AND attribution_id = n.attribution_id OFFSET 0) a LEFT JOIN charged h ON h.project_id = n.project_id "
+            "JOIN named a USING (project_id, attribution_id) LEFT JOIN charged h ON h.project_id = n.project_id "
             "AND h.origin_id = n.trace_id AND h.span_id = n.span_id "
             "WHERE n.tokens > 0 AND n.model = ANY(:models)) "
             "SELECT model, agent, grouping(agent) = 1 AS is_model, count(*) AS calls, "
