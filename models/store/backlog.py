@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from models.store.capacity_queue import DUE as CAPACITY_DUE
+from models.store.rollups import DUE as ROLLUP_DUE
 from models.store.unit_sums import GATHER_SECONDS
 
 QUEUES = {
@@ -15,8 +16,7 @@ QUEUES = {
     "capacity": CAPACITY_DUE,
     "watch": "unwatched_traces",
     "deliver": "deliveries WHERE state = 'pending' AND next_attempt_at <= now()",
-    # A merge rewrites whole days and no figure waits for it: let some parts gather first.
-    "rollup": "dirty_hours WHERE since <= now() - interval '20 seconds'",
+    "rollup": ROLLUP_DUE,
     # Parts are read with the sums, so they may gather for a moment; many of them would slow the reading down.
     "count": f"unit_parts WHERE since <= now() - interval '{GATHER_SECONDS} seconds'",
 }

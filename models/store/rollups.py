@@ -5,7 +5,7 @@ wait for one another, and nothing is counted twice: a part and its charges are o
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 
 from sqlalchemy import Connection, text
@@ -20,6 +20,9 @@ ROLLUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Narrow rollups: table → its dimensions and its sums."""
 GRAINS = ("hour", "day", "month")
+GATHER_SECONDS = 20
+DUE = f"dirty_hours WHERE since <= now() - interval '{GATHER_SECONDS} seconds'"
+"""A merge writes whole hours, days and months anew, and no figure waits for it: let parts gather first."""
 
 _STAGED = "(SELECT 1 AS sign, i.* FROM charges_in i UNION ALL SELECT -1 AS sign, o.* FROM charges_out o)"
 
@@ -131,7 +134,12 @@ def claim_dirty_hours(connection: Connection, limit: int) -> list[tuple[int, dat
     return [(row.project_id, row.hour) for row in rows]
 
 
-def merge_hours(connection: Connection, project_id: int, hours: list[datetime], *, units: bool = False) -> int:
+def hours_are_due(connection: Connection) -> bool:
+    """Whether parts have gathered for long enough that merging them is worth its price."""
+    return connection.execute(text(f"SELECT EXISTS (SELECT 1 FROM {DUE})")).scalar_one()
+
+
+def merge_hours(connection: Connection, project_id: int, hours: list[datetime]) -> int:
     """Put the parts of these hours, their days and months together: one row per cell. Returns the rows that went.
 
     One statement per table deletes and inserts: a part that arrives meanwhile is not seen and stays for later.
@@ -143,11 +151,7 @@ def merge_hours(connection: Connection, project_id: int, hours: list[datetime], 
         cell = ("project_id", "grain", "period_start", *dimensions)
         for grain, periods in zip(GRAINS, (hours, days, months), strict=True):
             scope = {"project_id": project_id, "grain": grain, "periods": list(periods)}
-            gone += _merge(connection, table, cell, sums, "grain = :grain AND ", scope)
-    if units:
-        gone += _merge(
-            connection, "rollup_units", CELL, CALL_SUMS, "", {"project_id": project_id, "periods": list(hours)}
-        )
+            gone += _merge(connection, table, cell, sums, scope)
     return gone
 
 
@@ -156,12 +160,11 @@ def _merge(
     table: str,
     cell: Sequence[str],
     sums: Sequence[str],
-    grain: str,
     scope: Mapping[str, object],
 ) -> int:
     names = ", ".join(cell)
     amounts = ", ".join(f"sum({name})" for name in sums)
-    within = f"{grain}project_id = :project_id AND period_start = ANY(:periods)"
+    within = "grain = :grain AND project_id = :project_id AND period_start = ANY(:periods)"
     # Only cells that lie in several parts, or came to nothing: the others are as they should be.
     return connection.execute(
         text(
@@ -175,8 +178,3 @@ def _merge(
         ),
         scope,
     ).scalar_one()
-
-
-def settled(hour: datetime, at: datetime) -> bool:
-    """Whether an hour has ended long enough ago that its units are worth merging."""
-    return at - hour > timedelta(hours=1, minutes=5)
