@@ -13,9 +13,9 @@ from models.core.errors import JevonsError
 from models.core.money import plain
 
 CACHE = "/download/cache.csv"
-_COUNTS = ("calls", "reporting_calls", "read_of_input", "read_of_cached", "read_of_readable")
+_COUNTS = ("calls", "seen_calls", "reporting_calls", "read_of_input", "read_of_cached", "read_of_readable")
 _MONEY = ("cost", "without_cache", "savings", "write_premium", "never_read_cost", "lost_to_expiry")
-_TOKENS = ("written_tokens", "never_read_tokens", "rewritten_tokens")
+_TOKENS = ("written_tokens", "seen_written_tokens", "never_read_tokens", "rewritten_tokens")
 
 router = APIRouter(include_in_schema=False)
 
@@ -27,7 +27,10 @@ def cache_href(view: View) -> str:
 
 @router.get(CACHE)
 def cache(request: Request) -> Response:
-    """Every agent and model of the period; an empty cell is not reported or not known."""
+    """Every agent and model of the period; an empty cell is not reported or not known.
+
+    Rates, never read and rewritten tokens are of `seen_calls`, the newest ones; all else is of the whole period.
+    """
     try:
         view = view_behind(request)
         report = current_reader().cache(view.costs())

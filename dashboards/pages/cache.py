@@ -27,8 +27,7 @@ RATES = (
 def build(view: View) -> Component:
     """Answer, tiles, the table by agent and model, and what was written for nothing."""
     report = current_reader().cache(view.costs())
-    total = report.total
-    if not total.calls:
+    if not report.rows:
         return html.Div([parts.page_header("Cache", ["No call used tokens here yet."]), parts.teach(view)])
     return html.Div(
         [
@@ -38,12 +37,12 @@ def build(view: View) -> Component:
                 parts.csv_link(cache_downloads.cache_href(view)),
                 parts.copy_link(view.href()),
             ),
-            _tiles(total),
+            _tiles(report),
             html.Div(parts.safely("Rates", view, lambda: _rates(view, report)), className="grid"),
             html.Div(
                 [
                     html.Div(parts.safely("Waste", view, lambda: _waste(view, report)), className="w8"),
-                    html.Div(parts.safely("Break-even", view, lambda: _break_even(total)), className="w4"),
+                    html.Div(parts.safely("Break-even", view, lambda: _break_even(report)), className="w4"),
                 ],
                 className="grid",
             ),
@@ -56,7 +55,7 @@ layout = shell.page(build)
 
 def _sentence(report: CacheReport) -> list[Any]:
     total = report.total
-    if not total.reporting_calls:
+    if total.seen_calls and not total.reporting_calls:
         return [
             "No provider of these calls reports cache reads, so there is no hit rate. ",
             parts.strong("Not reported"),
@@ -72,6 +71,8 @@ def _sentence(report: CacheReport) -> list[Any]:
             f", {share} of what the input would have cost without it; ",
         ]
     words += [parts.strong(_percent(total.read_of_input)), " of the input was read from a cache."]
+    if not report.is_whole:
+        words[-1] = f" of the input of {_newest(total)} was read from a cache."
     if total.lost_to_expiry:
         words += [" Pauses longer than the lifetime lost about "]
         words += [parts.strong(f"~{fmt.money_short(total.lost_to_expiry)}", total.lost_to_expiry), "."]
@@ -82,8 +83,10 @@ def _percent(rate: float | None) -> str:
     return fmt.percent(None if rate is None else Decimal(str(rate)))
 
 
-def _tiles(total: CacheRow) -> Component:
-    reported = f"{fmt.count(total.reporting_calls)} of {fmt.plural(total.calls, 'call')} report reads"
+def _tiles(report: CacheReport) -> Component:
+    total = report.total
+    among = "" if report.is_whole else f", {_newest(total)}"
+    reported = f"{fmt.count(total.reporting_calls)} of {fmt.plural(total.seen_calls, 'call')} report reads"
     share = (
         f"{fmt.percent(total.savings / total.without_cache)} of {fmt.money_short(total.without_cache)} without cache"
         if total.savings is not None and total.without_cache
@@ -93,7 +96,7 @@ def _tiles(total: CacheRow) -> Component:
         [
             parts.tile(
                 "Read from cache, of input",
-                _percent(total.read_of_input) if total.reporting_calls else "not reported",
+                "not reported" if total.seen_calls and not total.reporting_calls else _percent(total.read_of_input),
                 note=reported,
             ),
             parts.tile("Saved", fmt.money_short(total.savings), note=share, title=fmt.money_exact(total.savings)),
@@ -106,7 +109,7 @@ def _tiles(total: CacheRow) -> Component:
             parts.tile(
                 "Lost to expiry",
                 fmt.UNKNOWN if total.lost_to_expiry is None else f"~{fmt.money_short(total.lost_to_expiry)}",
-                note=f"{fmt.tokens(total.rewritten_tokens)} tokens written again after a pause",
+                note=f"{fmt.tokens(total.rewritten_tokens)} tokens written again after a pause{among}",
                 title=f"{fmt.money_exact(total.lost_to_expiry)}: estimated from the order of calls",
             ),
         ],
@@ -121,8 +124,16 @@ def _name(view: View, row: CacheRow, known: dict[str, int]) -> list[Any]:
     return [parts.swatch(tone), dcc.Link(words, href=to, title=words)]
 
 
+def _told(row: CacheRow) -> str:
+    if not row.seen_calls:
+        return "older calls alone"
+    return f"{_percent(row.read_of_input)} of input read" if row.reporting_calls else "reads not reported"
+
+
 def _hit(row: CacheRow, name: str, meaning: str) -> html.Td:
     rate: float | None = getattr(row, name)
+    if not row.seen_calls:
+        return parts.number(fmt.UNKNOWN, "none of these calls is among the newest, which were looked at")
     if not row.reporting_calls:
         return parts.number(html.Span("not reported", className="quiet"), "no call of these tells cache reads")
     return parts.number(_percent(rate), meaning)
@@ -162,8 +173,7 @@ def _rates(view: View, report: CacheReport) -> Component:
         parts.Line(
             f"{row.agent or 'no agent'} × {row.model or 'no model'}",
             fmt.money(row.savings, digits),
-            f"{_percent(row.read_of_input) + ' of input read' if row.reporting_calls else 'reads not reported'}"
-            f" · {fmt.money(row.cost, digits)} of {fmt.money(row.without_cache, digits)}",
+            f"{_told(row)} · {fmt.money(row.cost, digits)} of {fmt.money(row.without_cache, digits)}",
             view.with_filter(("agent", row.agent), ("model", row.model), path="/calls"),
         )
         for row in report.rows[:MOST]
@@ -174,7 +184,7 @@ def _rates(view: View, report: CacheReport) -> Component:
     if len(report.rows) > MOST:
         notes.append(f" {len(report.rows) - MOST} more rows in the CSV.")
     if not report.is_whole:
-        notes.append(" The newest 200,000 calls of the period were looked at.")
+        notes.append(f" Hit rates are those of {_newest(total)}; calls and money are all of the period's.")
     return parts.card(
         "What caching saves",
         html.Div(parts.table(head, rows, "Cache by agent and model"), className="hide-narrow"),
@@ -182,6 +192,10 @@ def _rates(view: View, report: CacheReport) -> Component:
         subtitle="three hit rates, because they are three numbers; input only, avoided cost is shown and never booked",
         foot=notes,
     )
+
+
+def _newest(total: CacheRow) -> str:
+    return f"the newest {fmt.plural(total.seen_calls, 'call')}"
 
 
 def _money(row: CacheRow, digits: int) -> list[html.Td]:
@@ -217,17 +231,20 @@ def _waste(view: View, report: CacheReport) -> Component:
         parts.Line(
             f"{row.agent or 'no agent'} × {row.model or 'no model'}",
             _about(row.never_read_cost, digits),
-            f"{_share(row)} of {fmt.tokens(row.written_tokens)} written never read · "
+            f"{_share(row)} of {fmt.tokens(row.seen_written_tokens)} written never read · "
             f"expiry {_about(row.lost_to_expiry, digits)}",
         )
         for row in (*writing[:MOST], total)
     ]
+    foot = "~ estimated from the order of each session's calls: providers do not say why a read missed."
+    if not report.is_whole:
+        foot += f" Never read and lost to expiry are of {_newest(total)}; written and premium are all of the period's."
     return parts.card(
         "What it wastes",
         html.Div(parts.table(head, rows, "Cache writes"), className="hide-narrow"),
         parts.lines(lines),
         subtitle="writes that no next call of the session read, and writes repeated after a pause beyond the lifetime",
-        foot="~ estimated from the order of each session's calls: providers do not say why a read missed.",
+        foot=foot,
     )
 
 
@@ -237,7 +254,9 @@ def _about(cost: Decimal | None, digits: int) -> str:
 
 
 def _share(row: CacheRow) -> str:
-    return fmt.percent(fmt.share_of(Decimal(row.never_read_tokens), Decimal(row.written_tokens)), 0)
+    if row.never_read_tokens is None:
+        return fmt.UNKNOWN
+    return fmt.percent(fmt.share_of(Decimal(row.never_read_tokens), Decimal(row.seen_written_tokens)), 0)
 
 
 def _waste_row(name: Sequence[Any], row: CacheRow, digits: int, extra: str = "") -> html.Tr:
@@ -254,14 +273,19 @@ def _waste_row(name: Sequence[Any], row: CacheRow, digits: int, extra: str = "")
     )
 
 
-def _break_even(total: CacheRow) -> Component:
+def _break_even(report: CacheReport) -> Component:
+    total = report.total
     from_share = fmt.percent(Decimal(HOUR_PAYS_FROM.numerator) / HOUR_PAYS_FROM.denominator)
     mine = total.rewrites_within_hour
     if mine is None:
-        said: list[Any] = ["Nothing was written to a cache that bills writes."]
+        those = "" if report.is_whole else f" by {_newest(total)}"
+        said: list[Any] = [f"Nothing was written to a cache that bills writes{those}."]
     else:
         better = "one hour is the cheaper lifetime" if total.hour_pays else "five minutes is the cheaper lifetime"
         said = [parts.strong(_percent(mine)), " of what was written rewrites what a pause lost: ", html.B(better), "."]
+    foot = "At the multiples of a provider that bills writes; where a write costs as much as input, caching pays."
+    if not report.is_whole:
+        foot += f" Rewrites are those of {_newest(total)}."
     return parts.card(
         "Five minutes or one hour",
         html.P(said, className="words"),
@@ -275,7 +299,7 @@ def _break_even(total: CacheRow) -> Component:
             ("1 hour beats 5 minutes from", f"{from_share} rewrites"),
         ),
         subtitle="rewrites after pauses of 5 to 60 minutes decide",
-        foot="At the multiples of a provider that bills writes; where a write costs as much as input, caching pays.",
+        foot=foot,
     )
 
 

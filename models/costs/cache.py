@@ -18,6 +18,9 @@ COSTED_LINES: Schema = {
     "cost_without_cache": USD,
 }
 
+INPUT_PARTS = (*(bucket.value for bucket in INPUT_BUCKETS), "input_audio", "cache_read_audio", "input_image")
+"""Buckets and details whose money is that of the input."""
+
 TTL_SECONDS = {Bucket.CACHE_WRITE_5M: 300, Bucket.CACHE_WRITE_1H: 3600, Bucket.CACHE_WRITE_UNKNOWN: 300}
 """How long an unread entry lives; each read renews it. Not told means the provider's default, five minutes."""
 
@@ -69,7 +72,7 @@ def cache_money(lines: pl.DataFrame, by: list[str] | None = None) -> pl.DataFram
     written = pl.col("bucket").is_in([bucket.value for bucket in CACHE_WRITE_BUCKETS])
     with_cost, without = pl.col("effective_cost"), pl.col("cost_without_cache")
     return _grouped(
-        lines.filter(pl.col("bucket").is_in([*(b.value for b in INPUT_BUCKETS), *_INPUT_DETAILS])),
+        lines.filter(pl.col("bucket").is_in(INPUT_PARTS)),
         by,
         _known_where(with_cost, known).alias("input_cost"),
         _known_where(without, known).alias("input_cost_without_cache"),
@@ -77,9 +80,6 @@ def cache_money(lines: pl.DataFrame, by: list[str] | None = None) -> pl.DataFram
         _known_where(with_cost - without, known & written).alias("write_premium"),
         (~known).sum().cast(pl.Int64).alias("unpriced_lines"),
     )
-
-
-_INPUT_DETAILS = ("input_audio", "cache_read_audio", "input_image")
 
 
 def expiry(calls: pl.DataFrame) -> pl.DataFrame:

@@ -7,10 +7,10 @@ from typing import Any
 
 import polars as pl
 
-from models.core.frames import USD, Schema
+from models.core.frames import USD, Schema, checked
 from models.core.money import EXACT
-from models.core.vocabulary import CACHE_WRITE_BUCKETS, Bucket
-from models.costs.cache import SESSION_CALLS, cache_money, expiry, hit_rates, hour_beats_five_minutes
+from models.core.vocabulary import CACHE_WRITE_BUCKETS, Bucket, Detail
+from models.costs.cache import INPUT_PARTS, SESSION_CALLS, cache_money, expiry, hit_rates, hour_beats_five_minutes
 
 GROUP = ["agent", "model"]
 GROUPED_CALLS: Schema = {"agent": pl.String(), "model": pl.String(), **SESSION_CALLS}
@@ -18,10 +18,14 @@ GROUPED_LINES: Schema = {
     "agent": pl.String(),
     "model": pl.String(),
     "bucket": pl.String(),
+    "tokens": pl.Int64(),
     "quantity": pl.Int64(),
     "effective_cost": USD,
     "cost_without_cache": USD,
 }
+"""Sums of a bucket or a detail: its tokens, how many of them (`quantity`) have a price, and their cost; null costs
+where none has. A detail is tokens of its bucket: its own row has costs and no tokens."""
+GROUPED_COUNTS: Schema = {"agent": pl.String(), "model": pl.String(), "calls": pl.Int64()}
 HOUR_SECONDS = 3600
 HOUR_PAYS_FROM = hour_beats_five_minutes(Fraction(5, 4), Fraction(2), Fraction(1, 10))
 """Share of five-minute writes that must be rewrites after 5 to 60 minutes, at 1.25×, 2× and 0.1× of input."""
@@ -34,7 +38,11 @@ class CacheRow:
     agent: str | None
     model: str | None
     calls: int
+    """Calls of the whole period, as money and `written_tokens` are. Those not priced yet are not counted."""
+    seen_calls: int
+    """Calls looked at one by one: what rates, never read and rewritten tokens are from."""
     reporting_calls: int
+    """Of the calls looked at, those that tell cache reads, even 0."""
     read_of_input: float | None
     read_of_cached: float | None
     read_of_readable: float | None
@@ -44,13 +52,16 @@ class CacheRow:
     savings: Decimal | None
     write_premium: Decimal | None
     written_tokens: int
-    never_read_tokens: int
+    seen_written_tokens: int
+    """Written by the calls looked at."""
+    never_read_tokens: int | None
+    """Null, as `rewritten_tokens`, where no call was looked at."""
     never_read_cost: Decimal | None
-    rewritten_tokens: int
+    rewritten_tokens: int | None
     lost_to_expiry: Decimal | None
     """Estimated: rewritten tokens × (price of a write − price of a read); null where a price is not known."""
     rewrites_within_hour: float | None
-    """Share of the written tokens that rewrite what a pause of up to an hour had lost."""
+    """Share of the tokens written by the calls looked at that rewrite what a pause of up to an hour had lost."""
 
     @property
     def hour_pays(self) -> bool | None:
@@ -60,20 +71,24 @@ class CacheRow:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class CacheReport:
-    """The rows, largest savings first, and the total of all calls."""
+    """The rows, largest savings first, and the total."""
 
     rows: list[CacheRow]
     total: CacheRow
     is_whole: bool
-    """Whether every call of the period was looked at; else the newest ones."""
+    """Whether every call of the period was looked at; else the newest ones, `total.seen_calls` of them."""
 
 
-def cache_report(calls: pl.DataFrame, lines: pl.DataFrame, is_whole: bool = True) -> CacheReport:
+def cache_report(calls: pl.DataFrame, lines: pl.DataFrame, counts: pl.DataFrame, is_whole: bool = True) -> CacheReport:
     """Cache figures by agent and model.
 
-    Shapes   calls with GROUPED_CALLS' columns, their lines with GROUPED_LINES' → one row per group, and the total.
+    Shapes   calls looked at with GROUPED_CALLS' columns; of the whole period, sums with GROUPED_LINES' columns and
+             numbers of calls with GROUPED_COUNTS' → one row per group that used tokens, and the total.
     Units    USD, tokens. Calls without a session are each a session of their own: nothing is known of their neighbours.
+    Raises   FrameSchemaError.
     """
+    checked(lines, "lines", GROUPED_LINES)
+    checked(counts, "counts", GROUPED_COUNTS)
     told = calls.with_columns(pl.col("session").fill_null(pl.format("\x00{}", pl.int_range(pl.len()))))
     # An entry belongs to a model; an agent that changes models starts anew.
     pauses = expiry(
@@ -82,18 +97,32 @@ def cache_report(calls: pl.DataFrame, lines: pl.DataFrame, is_whole: bool = True
     written = pl.sum_horizontal(CACHE_WRITE_BUCKETS).fill_null(0)
     within = pl.when(pl.col("pause_seconds") <= HOUR_SECONDS).then(pl.col("rewritten_tokens")).otherwise(0)
     sums = [
-        written.sum().alias("written"),
+        written.sum().alias("seen_written"),
         pl.col("never_read_tokens").fill_null(0).sum().alias("never_read"),
         pl.col("rewritten_tokens").fill_null(0).sum().alias("rewritten"),
         within.fill_null(0).sum().alias("within"),
     ]
+    groups = pl.concat([calls.select(GROUP), lines.filter(_USED).select(GROUP)]).unique()
     rows = _joined(
-        hit_rates(calls, GROUP), cache_money(lines, GROUP), _prices(lines, GROUP), pauses.group_by(GROUP).agg(sums)
+        groups,
+        counts,
+        hit_rates(calls, GROUP).rename({"calls": "seen_calls"}),
+        cache_money(lines, GROUP),
+        _sums(lines, GROUP),
+        pauses.group_by(GROUP).agg(sums),
     )
+    # The calls of an agent and model of which none told any tokens are left out of the total as out of the rows.
+    counted = counts.join(groups, on=GROUP, how="semi", nulls_equal=True)
     whole = _joined(
         *(
             frame.with_columns(pl.lit(None, pl.String).alias("agent"), pl.lit(None, pl.String).alias("model"))
-            for frame in (hit_rates(calls), cache_money(lines), _prices(lines, None), pauses.select(sums))
+            for frame in (
+                counted.select(pl.col("calls").sum()),
+                hit_rates(calls).rename({"calls": "seen_calls"}),
+                cache_money(lines),
+                _sums(lines, None),
+                pauses.select(sums),
+            )
         )
     )
     found = [_row(row) for row in rows]
@@ -106,23 +135,32 @@ def cache_report(calls: pl.DataFrame, lines: pl.DataFrame, is_whole: bool = True
     return CacheReport(rows=found, total=total, is_whole=is_whole)
 
 
+# An agent that bears a share of another's call has costs of input without any tokens.
+_USED = (pl.col("tokens") != 0) | (pl.col("bucket").is_in(INPUT_PARTS) & pl.col("effective_cost").is_not_null())
+_READS = (Bucket.CACHE_READ.value, Detail.CACHE_READ_AUDIO.value)
+
+
 def _named(column: str) -> pl.Expr:
     return pl.col(column).fill_null("")
 
 
-def _prices(lines: pl.DataFrame, by: list[str] | None) -> pl.DataFrame:
-    """Cost and tokens of reads and writes where priced: what one of them costs on average."""
+def _sums(lines: pl.DataFrame, by: list[str] | None) -> pl.DataFrame:
+    """Tokens written; and cost and tokens of reads and writes where priced: what one of them costs on average.
+
+    Shares of a call's cost (allocations) count with the agent that bears them, its tokens with the one that called.
+    """
     is_write = pl.col("bucket").is_in([bucket.value for bucket in CACHE_WRITE_BUCKETS])
-    is_read = pl.col("bucket") == Bucket.CACHE_READ.value
+    is_read = pl.col("bucket").is_in(_READS)
     known = pl.col("effective_cost").is_not_null()
     sums = [
         expression.alias(name)
         for name, which in (("write", is_write), ("read", is_read))
         for expression, name in (
             (pl.col("effective_cost").filter(which & known).sum(), f"{name}_cost"),
-            (pl.col("quantity").filter(which & known).sum(), f"{name}_quantity"),
+            (pl.col("quantity").filter(which).sum(), f"{name}_quantity"),
         )
     ]
+    sums.append(pl.col("tokens").filter(is_write).sum().alias("written"))
     return lines.group_by(by).agg(sums) if by else lines.select(sums)
 
 
@@ -133,19 +171,22 @@ def _joined(rates: pl.DataFrame, *others: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _row(row: dict[str, Any]) -> CacheRow:
-    written, rewritten = int(row["written"] or 0), int(row["rewritten"] or 0)
+    written, seen_calls, seen_written = row["written"] or 0, row["seen_calls"] or 0, row["seen_written"] or 0
+    never, rewritten = (int(row[name] or 0) if seen_calls else None for name in ("never_read", "rewritten"))
     write, read = _each(row, "write"), _each(row, "read")
-    lost = None
+    lost = unread = None
     if rewritten == 0:
-        lost = Decimal(0) if written else None
-    elif write is not None and read is not None:
+        lost = Decimal(0) if seen_written else None
+    elif rewritten is not None and write is not None and read is not None:
         lost = EXACT.multiply(Decimal(rewritten), EXACT.subtract(write, read))
-    never = int(row["never_read"] or 0)
+    if never is not None and seen_written and write is not None:
+        unread = EXACT.multiply(Decimal(never), write)
     return CacheRow(
         agent=row["agent"],
         model=row["model"],
-        calls=row["calls"],
-        reporting_calls=row["reporting_calls"],
+        calls=row["calls"] or 0,
+        seen_calls=seen_calls,
+        reporting_calls=row["reporting_calls"] or 0,
         read_of_input=row["read_of_input"],
         read_of_cached=row["read_of_cached"],
         read_of_readable=row["read_of_readable"],
@@ -154,11 +195,12 @@ def _row(row: dict[str, Any]) -> CacheRow:
         savings=row["savings"],
         write_premium=row["write_premium"] if written else None,
         written_tokens=written,
+        seen_written_tokens=seen_written,
         never_read_tokens=never,
-        never_read_cost=EXACT.multiply(Decimal(never), write) if written and write is not None else None,
+        never_read_cost=unread,
         rewritten_tokens=rewritten,
         lost_to_expiry=lost,
-        rewrites_within_hour=int(row["within"] or 0) / written if written else None,
+        rewrites_within_hour=int(row["within"] or 0) / seen_written if seen_written else None,
     )
 
 

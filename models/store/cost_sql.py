@@ -159,15 +159,20 @@ def charges_of_period(
     )
 
 
-def conditions(query: CostQuery, parameters: dict[str, Any], columns: Mapping[str, str] | None = None) -> str:
-    """The filters as SQL: values of one dimension are alternatives, dimensions narrow; None finds what has none."""
+def conditions(
+    query: CostQuery, parameters: dict[str, Any], columns: Mapping[str, str] | None = None, mark: str = "filter"
+) -> str:
+    """The filters as SQL: values of one dimension are alternatives, dimensions narrow; None finds what has none.
+
+    `mark` names their parameters: filters that go to different places of one statement need different ones.
+    """
     wanted: dict[str, list[str | None]] = {}
     for name, value in query.filters:
         wanted.setdefault(name, []).append(value)
     clauses: list[str] = []
     for position, (name, values) in enumerate(wanted.items()):
         column = column_of(name, parameters, columns)
-        parameters[f"filter_{position}"] = [value for value in values if value is not None]
-        clause = f"{column} = ANY(CAST(:filter_{position} AS text[]))"
+        parameters[f"{mark}_{position}"] = [value for value in values if value is not None]
+        clause = f"{column} = ANY(CAST(:{mark}_{position} AS text[]))"
         clauses.append(f"({clause} OR {column} IS NULL)" if None in values else clause)
     return " AND ".join(clauses) or "true"

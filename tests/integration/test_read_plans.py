@@ -28,6 +28,11 @@ def costs(*group_by: str, **more: Any) -> Callable[[StoreReader], object]:
     return lambda reader: reader.costs(asked)
 
 
+def cache(**more: Any) -> Callable[[StoreReader], object]:
+    asked = CostQuery(**{"projects": (1,), "start": NOVEMBER, "end": DECEMBER, **more})
+    return lambda reader: reader.cache(asked)
+
+
 def calls(**more: Any) -> Callable[[StoreReader], object]:
     asked = CallQuery(**{"projects": (1,), "start": NOVEMBER, "end": DECEMBER, **more})
     return lambda reader: reader.calls(asked)
@@ -53,6 +58,11 @@ QUESTIONS = {
     "calls of a session": calls(session="session 1"),
     "calls of a trace": calls(trace_id=(1).to_bytes(16, "big"), start=None, end=None),
     "costly traces": lambda reader: reader.recent_traces(1, NOVEMBER, DECEMBER, 10),
+    "cache": cache(),
+    "cache until some minute": cache(**CUT),
+    "cache of an agent": cache(filters=(("agent", "agent 1"),)),
+    "cache of a session": cache(filters=(("session", "session 1"),)),
+    "cache of a deployment": cache(filters=(("deployment", "one"),)),
     "chargeback": lambda reader: reader.statement((1,), date(2026, 11, 1)),
     "quality": lambda reader: reader.quality((1,), NOVEMBER, DECEMBER),
     "quality of several projects": lambda reader: reader.quality((1, 2, 3), NOVEMBER, DECEMBER),

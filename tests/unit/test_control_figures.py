@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.core.money import rounded
 from models.costs.burndown import burn_down
-from models.costs.cache_report import GROUPED_CALLS, GROUPED_LINES, cache_report
+from models.costs.cache_report import GROUPED_CALLS, GROUPED_COUNTS, GROUPED_LINES, cache_report
 from models.costs.displayed import shown_parts
 from models.costs.evidence import burn_of, repeats_of
 from models.costs.steps import Step
@@ -84,10 +84,14 @@ def calls_of(*rows: tuple[str, int | None, int | None, int]) -> pl.DataFrame:
     )
 
 
+def counts(calls: int) -> pl.DataFrame:
+    return pl.DataFrame([("a", "m", calls)], schema=GROUPED_COUNTS, orient="row")
+
+
 LINES = pl.DataFrame(
     [
-        ("a", "m", "cache_read", 100, Decimal("0.00003"), Decimal("0.0003")),
-        ("a", "m", "cache_write_5m", 200, Decimal("0.00075"), Decimal("0.0006")),
+        ("a", "m", "cache_read", 100, 100, Decimal("0.00003"), Decimal("0.0003")),
+        ("a", "m", "cache_write_5m", 200, 200, Decimal("0.00075"), Decimal("0.0006")),
     ],
     schema=GROUPED_LINES,
     orient="row",
@@ -96,7 +100,7 @@ LINES = pl.DataFrame(
 
 def test_a_cache_row_by_hand() -> None:
     # 100 written; after ten minutes 100 are written again (lost), and the call after that reads 100.
-    row = cache_report(calls_of(("s", 0, 100, 0), ("s", 0, 100, 0), ("s", 100, 0, 100)), LINES).rows[0]
+    row = cache_report(calls_of(("s", 0, 100, 0), ("s", 0, 100, 0), ("s", 100, 0, 100)), LINES, counts(3)).rows[0]
     assert row.read_of_input == pytest.approx(100 / 400)
     assert row.read_of_cached == pytest.approx(100 / 300)
     assert row.read_of_readable == pytest.approx(100 / 200)
@@ -110,7 +114,37 @@ def test_a_cache_row_by_hand() -> None:
 
 
 def test_what_is_not_reported_is_not_zero() -> None:
-    report = cache_report(calls_of(("s", None, None, 100)), LINES.clear())
+    report = cache_report(calls_of(("s", None, None, 100)), LINES.clear(), counts(1))
     assert report.total.read_of_input is None
     assert report.total.reporting_calls == 0
     assert report.total.lost_to_expiry is None
+
+
+def test_money_is_of_all_calls_and_rates_and_waste_of_those_looked_at() -> None:
+    # Four hundred tokens were written in all, a hundred of them without a price, two hundred by the calls looked at.
+    lines = LINES.with_columns(tokens=pl.Series([100, 400]), quantity=pl.Series([100, 300]))
+    row = cache_report(calls_of(("s", 0, 100, 0), ("s", 0, 100, 0)), lines, counts(9), is_whole=False).rows[0]
+    assert (row.calls, row.seen_calls) == (9, 2)
+    assert (row.written_tokens, row.seen_written_tokens) == (400, 200)
+    assert row.savings == Decimal("0.00012")
+    # What has a price: 0.00075 for 300 tokens.
+    assert row.never_read_cost == Decimal("0.0005")
+    assert row.rewrites_within_hour == pytest.approx(0.5)
+
+
+def test_what_was_not_looked_at_has_money_and_no_rates() -> None:
+    report = cache_report(calls_of(), LINES, counts(3), is_whole=False)
+    [row] = report.rows
+    assert (row.calls, row.seen_calls, row.savings) == (3, 0, Decimal("0.00012"))
+    assert (row.read_of_input, row.never_read_tokens, row.lost_to_expiry) == (None, None, None)
+    assert report.total.rewritten_tokens is None
+
+
+def test_a_share_of_the_cost_of_anothers_call_is_money_without_tokens() -> None:
+    lines = LINES.with_columns(agent=pl.Series(["b", "b"]), tokens=pl.Series([0, 0]), quantity=pl.Series([0, 0]))
+    report = cache_report(calls_of(("s", 0, 100, 0)), pl.concat([LINES, lines]), counts(1))
+    assert [(row.agent, row.savings, row.calls) for row in report.rows] == [
+        ("a", Decimal("0.00012"), 1),
+        ("b", Decimal("0.00012"), 0),
+    ]
+    assert report.total.savings == Decimal("0.00024")

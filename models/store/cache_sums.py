@@ -1,0 +1,96 @@
+"""What tokens cost by agent, model and bucket, and how many calls there were: of a whole period, out of kept sums."""
+
+from dataclasses import replace
+from datetime import UTC
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection, text
+
+from models.core.queries import CostQuery
+from models.core.vocabulary import Granularity
+from models.costs.cache_report import GROUP, GROUPED_COUNTS, GROUPED_LINES
+from models.store.cost_sql import belonging, conditions, needs_unit, plan
+from models.store.cover import widened
+from models.store.sums import LINE_SUMS, added, lines_of_charges
+
+
+def calls_by_model(connection: Connection, query: CostQuery) -> pl.DataFrame:
+    """Calls of a period by agent and model, as GROUPED_COUNTS.
+
+    The sums know calls that were looked at for their price, also those that told no tokens.
+    """
+    asked = replace(widened(connection, query), group_by=tuple(GROUP), granularity=Granularity.NONE)
+    chosen = plan(asked, by_bucket=False)
+    where = conditions(asked, chosen.parameters)
+    found = connection.execute(
+        text(
+            f"{chosen.cells} SELECT a.agent, a.model, CAST(sum(s.calls) AS bigint) AS calls FROM {chosen.source} "
+            f"WHERE {where} GROUP BY a.agent, a.model HAVING sum(s.charges) <> 0"
+        ),
+        chosen.parameters,
+    )
+    return pl.DataFrame([tuple(row) for row in found], schema=GROUPED_COUNTS, orient="row")
+
+
+def lines_by_model(connection: Connection, query: CostQuery) -> pl.DataFrame:
+    """Tokens and costs of a period by agent, model and bucket, as GROUPED_LINES."""
+    asked = replace(widened(connection, query), group_by=(*GROUP, "bucket"), granularity=Granularity.NONE)
+    if any(needs_unit(name) for name, _ in asked.filters):
+        cells, source, where, parameters = _of_units(asked)
+    else:
+        chosen = plan(asked, by_bucket=True)
+        cells, source, parameters = chosen.cells, chosen.source, chosen.parameters
+        where = conditions(asked, parameters)
+    # Quantities of lines do not say which of them have a price; tokens do, so these are counted. Tokens of a detail
+    # (audio, an image) are those of its bucket: its own row is money alone. What was never priced as plain input
+    # (own capacity, a model without a rate for input) counts as having saved nothing, as the ledger's sums say it.
+    priced = "sum(s.priced_charges) > 0"
+    found = connection.execute(
+        text(
+            f"{cells} SELECT a.agent, a.model, s.bucket, CAST(sum(s.tokens) AS bigint) AS tokens, "
+            "CAST(sum(s.tokens - s.unpriced_tokens) AS bigint) AS quantity, "
+            f"CASE WHEN {priced} THEN sum(s.effective_cost) END AS effective_cost, "
+            f"CASE WHEN {priced} THEN sum(s.effective_cost + s.cache_savings) END AS cost_without_cache "
+            f"FROM {source} WHERE {where} GROUP BY a.agent, a.model, s.bucket HAVING sum(s.charges) <> 0"
+        ),
+        parameters,
+    )
+    return pl.DataFrame([tuple(row) for row in found], schema=GROUPED_LINES, orient="row")
+
+
+def _of_units(query: CostQuery) -> tuple[str, str, str, dict[str, Any]]:
+    """Cells, source, condition and parameters where filters ask for units of work.
+
+    No sums are kept of their buckets: their charges are added up. Those of calls are looked up by the calls of the
+    units, and by the corrections of calls that belong to another unit since then; all others are few.
+    """
+    parameters: dict[str, Any] = {
+        "projects": list(query.projects),
+        "start": query.start,
+        "end": query.end,
+        "first_month": query.start.astimezone(UTC).date().replace(day=1),
+        "last_month": query.end.astimezone(UTC).date(),
+    }
+    of_unit = replace(query, filters=tuple(each for each in query.filters if needs_unit(each[0])))
+    narrow = replace(query, filters=tuple(each for each in query.filters if not needs_unit(each[0])))
+    units = conditions(of_unit, parameters, mark="unit")
+    where = conditions(narrow, parameters)
+    months = "month >= :first_month AND month <= :last_month"
+    theirs = "(c.project_id, c.unit_id) IN (SELECT project_id, unit_id FROM units)"
+    live = f"end_at >= :start AND end_at < :end AND {months} AND superseded_at IS NULL"
+    cells = (
+        "WITH units AS MATERIALIZED (SELECT u.project_id, u.unit_id FROM work_units u "
+        f"WHERE u.project_id = ANY(:projects) AND {units}), "
+        "keys AS MATERIALIZED (SELECT c.project_id, c.trace_id, c.span_id FROM units k, LATERAL (SELECT * FROM calls "
+        f"WHERE project_id = k.project_id AND unit_id = k.unit_id AND {months} OFFSET 0) c "
+        "UNION SELECT c.project_id, c.origin_id, c.span_id FROM charges c WHERE c.project_id = ANY(:projects) AND "
+        f"c.charge_class = 'correction' AND c.month >= :first_month AND c.superseded_at IS NULL AND {theirs}), "
+        "found AS NOT MATERIALIZED (SELECT c.* FROM keys k, LATERAL (SELECT * FROM charges "
+        "WHERE project_id = k.project_id AND origin_id = k.trace_id AND span_id = k.span_id "
+        f"AND charge_class = 'usage' AND {live} OFFSET 0) c WHERE {theirs} UNION ALL SELECT c.* FROM charges c "
+        f"WHERE c.project_id = ANY(:projects) AND c.charge_class <> 'usage' AND {live} AND {theirs}), "
+        f"cells AS NOT MATERIALIZED (SELECT c.project_id, c.attribution_id, line.bucket, {added(LINE_SUMS, 'line')} "
+        f"FROM found c CROSS JOIN {lines_of_charges('c')} GROUP BY c.project_id, c.attribution_id, line.bucket)"
+    )
+    return cells, f"cells s{belonging(narrow, by_unit=False)}", where, parameters
