@@ -206,7 +206,7 @@ def _row(row: dict[str, Any]) -> CacheRow:
 
 def _each(row: dict[str, Any], name: str) -> Decimal | None:
     cost, quantity = row[f"{name}_cost"], row[f"{name}_quantity"]
-    return EXACT.divide(cost, Decimal(quantity)) if cost is not None and quantity else None
+    return EXACT.divide(cost, Decimal(quantity)) if cost is not None and quantity > 0 else None
 
 
 def _with_money(row: CacheRow, lost: Decimal | None, unread: Decimal | None) -> CacheRow:

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, text
 from models.core.queries import CostQuery
 from models.core.vocabulary import Granularity
 from models.costs.cache_report import GROUP, GROUPED_COUNTS, GROUPED_LINES
+from models.store.closed_months import closed_months
 from models.store.cost_sql import belonging, conditions, needs_unit, plan
-from models.store.cover import widened
+from models.store.cover import floor, widened
 from models.store.sums import LINE_SUMS, added, lines_of_charges
 
 
@@ -37,7 +38,7 @@ def lines_by_model(connection: Connection, query: CostQuery) -> pl.DataFrame:
     """Tokens and costs of a period by agent, model and bucket, as GROUPED_LINES."""
     asked = replace(widened(connection, query), group_by=(*GROUP, "bucket"), granularity=Granularity.NONE)
     if any(needs_unit(name) for name, _ in asked.filters):
-        cells, source, where, parameters = _of_units(asked)
+        cells, source, where, parameters = _of_units(connection, asked)
     else:
         chosen = plan(asked, by_bucket=True)
         cells, source, parameters = chosen.cells, chosen.source, chosen.parameters
@@ -59,38 +60,56 @@ def lines_by_model(connection: Connection, query: CostQuery) -> pl.DataFrame:
     return pl.DataFrame([tuple(row) for row in found], schema=GROUPED_LINES, orient="row")
 
 
-def _of_units(query: CostQuery) -> tuple[str, str, str, dict[str, Any]]:
+def _of_units(connection: Connection, query: CostQuery) -> tuple[str, str, str, dict[str, Any]]:
     """Cells, source, condition and parameters where filters ask for units of work.
 
-    No sums are kept of their buckets: their charges are added up. Those of calls are looked up by the calls of the
-    units, and by the corrections of calls that belong to another unit since then; all others are few.
+    No sums are kept of their buckets: the charges of these units are added up.
     """
+    first, last = (moment.astimezone(UTC).date().replace(day=1) for moment in (query.start, query.end))
     parameters: dict[str, Any] = {
         "projects": list(query.projects),
         "start": query.start,
         "end": query.end,
-        "first_month": query.start.astimezone(UTC).date().replace(day=1),
-        "last_month": query.end.astimezone(UTC).date(),
+        "first_hour": floor(query.start, "hour"),
+        "first_month": first,
+        "last_month": last,
     }
     of_unit = replace(query, filters=tuple(each for each in query.filters if needs_unit(each[0])))
     narrow = replace(query, filters=tuple(each for each in query.filters if not needs_unit(each[0])))
     units = conditions(of_unit, parameters, mark="unit")
     where = conditions(narrow, parameters)
-    months = "month >= :first_month AND month <= :last_month"
-    theirs = "(c.project_id, c.unit_id) IN (SELECT project_id, unit_id FROM units)"
-    live = f"end_at >= :start AND end_at < :end AND {months} AND superseded_at IS NULL"
+    # A closed month keeps the charge of a call that belongs to another unit since then; an open one does not.
+    is_closed = any(
+        first <= month <= last for project in query.projects for month in closed_months(connection, project)
+    )
+    found = _CHARGES_OF_HOURS if is_closed else _CHARGES_OF_CALLS
     cells = (
         "WITH units AS MATERIALIZED (SELECT u.project_id, u.unit_id FROM work_units u "
-        f"WHERE u.project_id = ANY(:projects) AND {units}), "
-        "keys AS MATERIALIZED (SELECT c.project_id, c.trace_id, c.span_id FROM units k, LATERAL (SELECT * FROM calls "
-        f"WHERE project_id = k.project_id AND unit_id = k.unit_id AND {months} OFFSET 0) c "
-        "UNION SELECT c.project_id, c.origin_id, c.span_id FROM charges c WHERE c.project_id = ANY(:projects) AND "
-        f"c.charge_class = 'correction' AND c.month >= :first_month AND c.superseded_at IS NULL AND {theirs}), "
-        "found AS NOT MATERIALIZED (SELECT c.* FROM keys k, LATERAL (SELECT * FROM charges "
-        "WHERE project_id = k.project_id AND origin_id = k.trace_id AND span_id = k.span_id "
-        f"AND charge_class = 'usage' AND {live} OFFSET 0) c WHERE {theirs} UNION ALL SELECT c.* FROM charges c "
-        f"WHERE c.project_id = ANY(:projects) AND c.charge_class <> 'usage' AND {live} AND {theirs}), "
+        f"WHERE u.project_id = ANY(:projects) AND {units}), found AS NOT MATERIALIZED ({found}), "
         f"cells AS NOT MATERIALIZED (SELECT c.project_id, c.attribution_id, line.bucket, {added(LINE_SUMS, 'line')} "
         f"FROM found c CROSS JOIN {lines_of_charges('c')} GROUP BY c.project_id, c.attribution_id, line.bucket)"
     )
     return cells, f"cells s{belonging(narrow, by_unit=False)}", where, parameters
+
+
+_THEIRS = "(c.project_id, c.unit_id) IN (SELECT project_id, unit_id FROM units)"
+_MONTHS = "month >= :first_month AND month <= :last_month"
+_LIVE = f"end_at >= :start AND end_at < :end AND {_MONTHS} AND superseded_at IS NULL"
+# By the calls of the units, which an index finds; charges of anything else are few.
+_CHARGES_OF_CALLS = (
+    "SELECT c.* FROM units k, LATERAL (SELECT * FROM calls WHERE project_id = k.project_id AND unit_id = k.unit_id "
+    f"AND {_MONTHS} OFFSET 0) call, LATERAL (SELECT * FROM charges WHERE project_id = call.project_id "
+    "AND origin_id = call.trace_id AND span_id = call.span_id AND month = call.month AND charge_class = 'usage' "
+    f"AND {_LIVE} OFFSET 0) c WHERE {_THEIRS} UNION ALL SELECT c.* FROM charges c "
+    f"WHERE c.project_id = ANY(:projects) AND c.charge_class <> 'usage' AND {_LIVE} AND {_THEIRS}"
+)
+# By the hours in which the units have charges: all of these hours are read.
+_CHARGES_OF_HOURS = (
+    "SELECT c.* FROM (SELECT k.project_id, r.period_start FROM units k, LATERAL (SELECT period_start "
+    "FROM rollup_units WHERE project_id = k.project_id AND unit_id = k.unit_id AND period_start >= :first_hour "
+    "AND period_start < :end OFFSET 0) r UNION SELECT c.project_id, c.period_start FROM unit_parts c "
+    f"WHERE c.project_id = ANY(:projects) AND c.period_start >= :first_hour AND c.period_start < :end AND {_THEIRS}"
+    ") hours, LATERAL (SELECT * FROM charges WHERE project_id = hours.project_id "
+    "AND end_at >= hours.period_start AND end_at < hours.period_start + interval '1 hour' "
+    f"AND {_LIVE} OFFSET 0) c WHERE {_THEIRS}"
+)

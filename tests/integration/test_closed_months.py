@@ -259,3 +259,29 @@ def test_the_snapshot_is_a_hash_that_comes_out_again_and_a_reopened_month_gets_a
 def test_a_month_that_still_runs_is_refused(parts: Wiring, project: int) -> None:
     with pytest.raises(Conflict, match="the month runs until"):
         closing.close(projects(project), datetime.now(UTC).date().replace(day=1), actor="local")
+
+
+def test_cache_figures_of_a_session_count_what_its_call_took_with_it(
+    parts: Wiring, database: Engine, project: int
+) -> None:
+    cached = TokenCounts(input=1_000, cache_read=5_000, cache_write_5m=300, output=10)
+    october = DAY + timedelta(days=30)
+    made = [make_call(7, span, october + timedelta(minutes=span), cached, session="first") for span in (1, 2)]
+    settle(database, project, [7], made)
+    closing.close(projects(project), date(2026, 10, 1), actor="local")
+    settle(database, project, [7], [made[0], replace(made[1], session="second")])
+    reader = StoreReader(parts.engine)
+    periods = [
+        (datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)),
+        (datetime(2026, 10, 1, tzinfo=UTC), datetime.now(UTC) + timedelta(days=40)),
+        (datetime(2026, 11, 1, tzinfo=UTC), datetime.now(UTC) + timedelta(days=40)),
+    ]
+    seen: list[tuple[Decimal | None, ...]] = []
+    for session in ("first", "second"):
+        for start, end in periods:
+            asked = CostQuery(projects=(project,), start=start, end=end, filters=(("session", session),))
+            total, costs = reader.cache(asked).total, reader.costs(asked).totals
+            assert total.savings == costs.cache_savings
+            assert total.written_tokens == costs.tokens["cache_write_5m"]
+            seen.append((total.savings,))
+    assert len(set(seen)) > 1
