@@ -10,7 +10,6 @@ from sqlalchemy import Connection, text
 from models.core.queries import CostQuery
 from models.core.vocabulary import Granularity
 from models.costs.cache_report import GROUP, GROUPED_COUNTS, GROUPED_LINES
-from models.store.closed_months import closed_months
 from models.store.cost_sql import belonging, conditions, needs_unit, plan
 from models.store.cover import floor, widened
 from models.store.sums import LINE_SUMS, added, lines_of_charges
@@ -78,11 +77,15 @@ def _of_units(connection: Connection, query: CostQuery) -> tuple[str, str, str, 
     narrow = replace(query, filters=tuple(each for each in query.filters if not needs_unit(each[0])))
     units = conditions(of_unit, parameters, mark="unit")
     where = conditions(narrow, parameters)
-    # A closed month keeps the charge of a call that belongs to another unit since then; an open one does not.
-    is_closed = any(
-        first <= month <= last for project in query.projects for month in closed_months(connection, project)
-    )
-    found = _CHARGES_OF_HOURS if is_closed else _CHARGES_OF_CALLS
+    # A month that is or was closed keeps the charge of a call that belongs to another unit since then.
+    was_closed = connection.execute(
+        text(
+            "SELECT EXISTS (SELECT 1 FROM periods WHERE project_id = ANY(:projects) AND state <> 'open' "
+            "AND month >= :first_month AND month <= :last_month)"
+        ),
+        {"projects": list(query.projects), "first_month": first, "last_month": last},
+    ).scalar_one()
+    found = _CHARGES_OF_HOURS if was_closed else _CHARGES_OF_CALLS
     cells = (
         "WITH units AS MATERIALIZED (SELECT u.project_id, u.unit_id FROM work_units u "
         f"WHERE u.project_id = ANY(:projects) AND {units}), found AS NOT MATERIALIZED ({found}), "

@@ -157,6 +157,20 @@ def test_deployment_and_hardware_are_dimensions_of_costs(database: Engine, proje
     assert {row.keys["model"] for row in only} == {"llama-70b-own", None}
 
 
+def test_cache_figures_of_a_deployment_look_at_the_calls_it_served(database: Engine, project: int) -> None:
+    tokens = TokenCounts(input=300, cache_read=100, output=10)
+    claude = make_call(9, 9, HOUR, TokenCounts(input=100_000, output=0))
+    settle(database, project, [1, 9], [llama(1, tokens=tokens), claude])
+    declare(database, project)
+    work_off(database)
+    question = CostQuery(projects=(project,), start=START, end=END, filters=(("deployment", "llama"),))
+    report = StoreReader(database).cache(question)
+    assert [(row.model, row.calls, row.seen_calls) for row in report.rows] == [("llama-70b-own", 1, 1)]
+    assert report.total.read_of_input == pytest.approx(0.25)
+    # Nobody sells it without a cache.
+    assert report.total.savings == Decimal(0)
+
+
 def test_list_price_stays_beside_the_share_and_nobodys_list_price_is_unknown(database: Engine, project: int) -> None:
     priced = make_call(1, 1, HOUR + timedelta(minutes=5), TokenCounts(input=100_000), service="gateway")
     settle(database, project, [1, 2], [priced, llama(2, service="gateway")])
