@@ -70,9 +70,8 @@ def _sentence(report: CacheReport) -> list[Any]:
             parts.strong(f"{verb} {fmt.money_short(abs(total.savings))}", total.savings),
             f", {share} of what the input would have cost without it; ",
         ]
-    words += [parts.strong(_percent(total.read_of_input)), " of the input was read from a cache."]
-    if not report.is_whole:
-        words[-1] = f" of the input of {_newest(total)} was read from a cache."
+    those = "" if report.is_whole else f" of {_newest(total)}"
+    words += [parts.strong(_percent(total.read_of_input)), f" of the input{those} was read from a cache."]
     if total.lost_to_expiry:
         words += [" Pauses longer than the lifetime lost about "]
         words += [parts.strong(f"~{fmt.money_short(total.lost_to_expiry)}", total.lost_to_expiry), "."]
