@@ -49,11 +49,11 @@ class Wiring:
         """Answers for API and pages."""
         from models.store.reader import StoreReader
 
-        return StoreReader(self.engine)
+        return StoreReader(self.engine, run=self.statistics)
 
     @cached_property
     def statistics(self) -> StatisticsProcess:
-        """Runs what needs a statistics package."""
+        """Runs what takes memory that is not given back: statistics packages, frames of calls."""
         return StatisticsProcess()
 
     @contextmanager

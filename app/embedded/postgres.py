@@ -4,6 +4,7 @@ import importlib.util
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,11 +22,11 @@ SOCKET_PATH_LIMIT = 90
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "100",
-    "shared_buffers": "256MB",
-    "max_wal_size": "2GB",
     # The first change of a page after a checkpoint writes the page whole, and keys are random: seldom is cheap. They
-    # are not compressed: this wheel has only pglz, which takes longer for a page than what changes it.
+    # are not compressed: this wheel has only pglz, which takes longer for a page than what changes it. Ten thousand
+    # spans a second write a gigabyte in half a minute: a smaller log would make checkpoints all the time.
     "checkpoint_timeout": "15min",
+    "max_wal_size": "6GB",
     "wal_compression": "off",
     # Parts of sums come and go by the thousand each second: what they leave behind is read over until it is vacuumed.
     "autovacuum_naptime": "20s",
@@ -40,6 +41,10 @@ SETTINGS = {
 }
 PASSING = (b"shared memory block", b"lock file")
 """What the log says where backends of a killed server still hold its memory for a moment."""
+START_SECONDS = 300.0
+"""After a crash at full load all of the log is read over before anybody is let in."""
+LEAST_BUFFERS_MB, MOST_BUFFERS_MB = 128, 1024
+MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 FAST_AND_LOOSE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
 """For tests: what a power cut would lose may be lost."""
 
@@ -70,6 +75,20 @@ def binaries(data_dir: Path, who: Identity) -> Path:
     return root / package.name / f"pginstall{MAJOR}" / "bin"
 
 
+def memory_mb() -> int:
+    """Memory of the machine, or of the container where that has less."""
+    whole = psutil.virtual_memory().total
+    # Where there is no limit the file is missing or says "max".
+    with suppress(OSError, ValueError):
+        whole = min(whole, int(MEMORY_LIMIT.read_text()))
+    return whole // 2**20
+
+
+def buffers_mb(memory: int) -> int:
+    """The server's own cache: a sixteenth of the memory. Indexes of random keys are read from it and changed in it."""
+    return min(max(memory // 16, LEAST_BUFFERS_MB), MOST_BUFFERS_MB)
+
+
 class Postgres:
     """One cluster below `data_dir/postgres`: initialised at the first start, recovered after a crash.
 
@@ -83,7 +102,9 @@ class Postgres:
         self.cluster = self.home / "cluster"
         self.log = self.home / "server.log"
         self.address_file = self.home / "server.json"
-        self.settings = SETTINGS if durable else SETTINGS | FAST_AND_LOOSE
+        self.settings = SETTINGS | {"shared_buffers": f"{buffers_mb(memory_mb())}MB"}
+        if not durable:
+            self.settings |= FAST_AND_LOOSE
         self.child: subprocess.Popen[bytes] | None = None
         self.adopted: psutil.Process | None = None
 
@@ -105,7 +126,7 @@ class Postgres:
             raise EmbeddedServerError(f"no embedded PostgreSQL was ever started in {self.home}. Run `jevons up` first.")
         return f"postgresql+psycopg://{USER}:{quote(address['password'])}@127.0.0.1:{address['port']}/{DATABASE}"
 
-    def start(self, timeout: float = 60.0) -> None:
+    def start(self, timeout: float = START_SECONDS) -> None:
         """Start the server, or take over one that a killed launcher left behind. Returns when it takes connections.
 
         Raises   EmbeddedServerError with the end of the server's log.

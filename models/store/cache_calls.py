@@ -1,25 +1,21 @@
-"""The newest calls of a period as a frame, and the cache figures that they and the kept sums tell together."""
+"""The newest calls of a period, of which rates and waste of caching are told: the order of a session's calls counts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
-import polars as pl
 from sqlalchemy import Connection, text
 
 from models.core.errors import BadInput
 from models.core.queries import CostQuery
-from models.core.vocabulary import INPUT_BUCKETS
-from models.costs.cache_report import GROUPED_CALLS, CacheReport, cache_report
-from models.store.cache_sums import calls_by_model, lines_by_model
+from models.costs.seen_calls import COUNTS, SeenCalls
 from models.store.cost_sql import conditions, needs_unit
 from models.store.engine import PLANNED_ANEW
 
 MOST_CALLS = 50_000
 """Calls that one answer looks at, the newest ones: the order of a session's calls is needed, which no sums keep."""
 
-_COUNTS = tuple(bucket.value for bucket in INPUT_BUCKETS)
 _NEWEST_FIRST = "ORDER BY c.end_at DESC, c.trace_id, c.span_id"
 # Deployment and hardware are known when a call is priced: its charge names them.
 _OF_CHARGE = ("deployment", "hardware")
@@ -30,31 +26,15 @@ _CHARGED_TO = (
 )
 
 
-def answer_cache(connection: Connection, query: CostQuery) -> CacheReport:
-    """Cache figures of a period by agent and model.
-
-    Money, tokens and numbers of calls are those of the whole period. Hit rates and what was written for nothing are
-    those of its newest calls that used tokens, at most MOST_CALLS; `is_whole` says whether these are all.
-
-    The caller's transaction should be REPEATABLE READ: sums and calls are several statements.
+def newest_calls(connection: Connection, query: CostQuery) -> SeenCalls:
+    """The newest calls of a period that used tokens, at most MOST_CALLS and one; a session is the hash of its name.
 
     Raises   BadInput for a filter on the bucket: the figures compare buckets.
     """
     if any(name == "bucket" for name, _ in query.filters):
         reason = "cache figures cannot be filtered by 'bucket': they compare buckets"
         raise BadInput(reason, [{"field": "filter", "reason": reason}])
-    calls = newest_calls(connection, query, MOST_CALLS + 1)
-    is_whole = calls.height <= MOST_CALLS
-    if not is_whole:
-        calls = calls.sort("at", descending=True, maintain_order=True).head(MOST_CALLS)
-    return cache_report(calls, lines_by_model(connection, query), calls_by_model(connection, query), is_whole=is_whole)
-
-
-def newest_calls(connection: Connection, query: CostQuery, most: int) -> pl.DataFrame:
-    """The newest calls of a period that used tokens, at most so many, as GROUPED_CALLS; in no order.
-
-    A session is the hash of its name.
-    """
+    most = MOST_CALLS + 1
     parameters: dict[str, Any] = {
         "projects": list(query.projects),
         "start": query.start,
@@ -62,9 +42,9 @@ def newest_calls(connection: Connection, query: CostQuery, most: int) -> pl.Data
         "first_month": query.start.astimezone(UTC).date().replace(day=1),
         "last_month": query.end.astimezone(UTC).date(),
     }
-    counts = ", ".join(_COUNTS)
+    counts = ", ".join(COUNTS)
     source = _source(connection, query, parameters)
-    line = ["k.number", "hashtextextended(u.session, 0)", "k.end_ns / 1000", *(f"k.{name}" for name in _COUNTS)]
+    line = ["k.number", "hashtextextended(u.session, 0)", "k.end_ns / 1000", *(f"k.{name}" for name in COUNTS)]
     fields = ", ".join(f"coalesce(CAST({field} AS text), '')" for field in line)
     # Which calls these are first: joined whole, a month would be read for them. Then each unit of work once. Project
     # by project, so that an index gives calls in their order. All as one text: one value each would be made an object
@@ -89,7 +69,7 @@ def newest_calls(connection: Connection, query: CostQuery, most: int) -> pl.Data
         parameters,
         execution_options=PLANNED_ANEW,
     ).one()
-    return _frame(row.agents, row.models, row.lines)
+    return SeenCalls(row.agents or (), row.models or (), row.lines or "")
 
 
 def _projects(query: CostQuery, parameters: dict[str, Any]) -> str:
@@ -138,17 +118,3 @@ def _attributions(connection: Connection, query: CostQuery) -> list[int]:
 
 def _only(query: CostQuery, names: Sequence[str]) -> CostQuery:
     return replace(query, filters=tuple(each for each in query.filters if each[0] in names))
-
-
-def _frame(agents: list[str | None] | None, models: list[str | None] | None, lines: str | None) -> pl.DataFrame:
-    if agents is None or models is None or lines is None:
-        return pl.DataFrame(schema=GROUPED_CALLS)
-    names = pl.DataFrame(
-        {"number": range(1, len(agents) + 1), "agent": agents, "model": models},
-        schema={"number": pl.Int64, "agent": pl.String, "model": pl.String},
-    )
-    read = {"number": pl.Int64(), "session": pl.String(), "at": pl.Int64(), **dict.fromkeys(_COUNTS, pl.Int64())}
-    calls = pl.read_csv(lines.encode(), has_header=False, new_columns=list(read), schema=read)
-    return calls.join(names, on="number", how="left").select(
-        pl.col(name).cast(kind) if name == "at" else pl.col(name) for name, kind in GROUPED_CALLS.items()
-    )

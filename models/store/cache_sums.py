@@ -4,19 +4,18 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
-import polars as pl
 from sqlalchemy import Connection, text
 
 from models.core.queries import CostQuery
 from models.core.vocabulary import Granularity
-from models.costs.cache_report import GROUP, GROUPED_COUNTS, GROUPED_LINES
+from models.costs.cache_report import GROUP
 from models.store.cost_sql import belonging, conditions, needs_unit, plan
 from models.store.cover import floor, widened
 from models.store.sums import LINE_SUMS, added, lines_of_charges
 
 
-def calls_by_model(connection: Connection, query: CostQuery) -> pl.DataFrame:
-    """Calls of a period by agent and model, as GROUPED_COUNTS.
+def calls_by_model(connection: Connection, query: CostQuery) -> list[tuple[Any, ...]]:
+    """Calls of a period by agent and model, as rows of GROUPED_COUNTS.
 
     The sums know calls that were looked at for their price, also those that told no tokens.
     """
@@ -30,11 +29,11 @@ def calls_by_model(connection: Connection, query: CostQuery) -> pl.DataFrame:
         ),
         chosen.parameters,
     )
-    return pl.DataFrame([tuple(row) for row in found], schema=GROUPED_COUNTS, orient="row")
+    return [tuple(row) for row in found]
 
 
-def lines_by_model(connection: Connection, query: CostQuery) -> pl.DataFrame:
-    """Tokens and costs of a period by agent, model and bucket, as GROUPED_LINES."""
+def lines_by_model(connection: Connection, query: CostQuery) -> list[tuple[Any, ...]]:
+    """Tokens and costs of a period by agent, model and bucket, as rows of GROUPED_LINES."""
     asked = replace(widened(connection, query), group_by=(*GROUP, "bucket"), granularity=Granularity.NONE)
     if any(needs_unit(name) for name, _ in asked.filters):
         cells, source, where, parameters = _of_units(connection, asked)
@@ -56,7 +55,7 @@ def lines_by_model(connection: Connection, query: CostQuery) -> pl.DataFrame:
         ),
         parameters,
     )
-    return pl.DataFrame([tuple(row) for row in found], schema=GROUPED_LINES, orient="row")
+    return [tuple(row) for row in found]
 
 
 def _of_units(connection: Connection, query: CostQuery) -> tuple[str, str, str, dict[str, Any]]:

@@ -14,10 +14,13 @@ from models.core.errors import JevonsError
 from models.core.payers import Statement
 from models.core.quality import Quality
 from models.core.queries import CallPage, CallQuery, CostQuery, Costs, Project, Status, TraceTree
+from models.core.running import Run, here
 from models.core.task_spread import TaskSpread
 from models.costs.cache_report import CacheReport
+from models.costs.seen_calls import report_of
+from models.store import cache_calls
 from models.store.backlog import freshness
-from models.store.cache_calls import answer_cache
+from models.store.cache_sums import calls_by_model, lines_by_model
 from models.store.call_pages import answer_calls
 from models.store.costs import answer_costs
 from models.store.exports import daily_sums
@@ -51,8 +54,9 @@ class TooBroad(JevonsError):
 class StoreReader:
     """Answers `dashboards.reader.Reader` from PostgreSQL."""
 
-    def __init__(self, engine: Engine, currency: str = "USD") -> None:
+    def __init__(self, engine: Engine, currency: str = "USD", run: Run = here) -> None:
         self._engine = engine
+        self._run = run
         self._currency = currency
 
     @contextmanager
@@ -127,9 +131,16 @@ class StoreReader:
             return answer_calls(connection, query)
 
     def cache(self, query: CostQuery) -> CacheReport:
-        """Cache figures by agent and model."""
+        """Cache figures by agent and model.
+
+        Money, tokens and numbers of calls are those of the whole period. Hit rates and what was written for nothing
+        are those of its newest calls that used tokens, at most `cache_calls.MOST_CALLS`; `is_whole` says whether these
+        are all. They are calculated after the snapshot, where `run` runs.
+        """
         with self._snapshot() as connection:
-            return answer_cache(connection, query)
+            seen = cache_calls.newest_calls(connection, query)
+            lines, counts = lines_by_model(connection, query), calls_by_model(connection, query)
+        return self._run(report_of, seen, cache_calls.MOST_CALLS, lines, counts)
 
     def quality(self, projects: Sequence[int], start: datetime, end: datetime) -> Quality:
         """How far the figures of a period can be trusted, with examples and what to change."""

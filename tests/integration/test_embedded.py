@@ -15,7 +15,8 @@ import psycopg
 import pytest
 import redis
 
-from app.embedded.postgres import MAJOR, Postgres
+from app.embedded import postgres as embedded
+from app.embedded.postgres import MAJOR, Postgres, buffers_mb, memory_mb
 from app.embedded.process import EmbeddedServerError
 from app.embedded.valkey import Valkey
 
@@ -136,3 +137,19 @@ def test_what_the_broker_holds_survives_its_kill(data_dir: Path) -> None:
     client.close()
     server.stop()
     assert server.poll() == 1
+
+
+@pytest.mark.parametrize(("memory", "buffers"), [(512, 128), (8_192, 512), (24_105, 1024), (256_000, 1024)])
+def test_the_cache_of_the_server_follows_the_memory_of_the_machine(memory: int, buffers: int) -> None:
+    assert buffers_mb(memory) == buffers
+
+
+def test_a_container_has_the_memory_that_it_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(embedded, "MEMORY_LIMIT", limit)
+    whole = memory_mb()
+    assert whole == psutil.virtual_memory().total // 2**20
+    limit.write_text("max\n")
+    assert memory_mb() == whole
+    limit.write_text(f"{64 * 2**20}\n")
+    assert memory_mb() == 64
