@@ -27,7 +27,8 @@ def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...
     Shapes know days and attributions: they cannot tell for groupings by hour, by task, session, user or tag. Of a day
     that the period cuts through, the side with less in it is looked at: where most of it lies outside, cells tell what
     lies inside; where most lies inside, the day counts as whole. Tasks with calls in that side are apart, like those
-    that changed: their own cells within the period tell.
+    that lost calls: their own cells within the period tell. One that has only gained calls since it was counted is in
+    the groups of these as well: what it had before need not be read again.
     """
     used = (*query.group_by, *(name for name, _ in query.filters))
     if query.granularity is Granularity.HOUR or any(map(needs_unit, used)):
@@ -83,9 +84,23 @@ def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...
     of_minutes = f"UNION ALL SELECT m.* FROM ({minutes}) m JOIN apart USING (project_id, task_id)" if minutes else ""
     found = connection.execute(
         text(
-            f"WITH cut AS MATERIALIZED ({cut}), apart AS MATERIALIZED (SELECT project_id, task_id FROM unit_parts "
-            "WHERE project_id = ANY(:projects) AND task_id IS NOT NULL UNION SELECT project_id, task_id FROM cut "
-            f"UNION SELECT project_id, task_id FROM ({out}) out), "
+            "WITH fresh AS MATERIALIZED (SELECT project_id, task_id, period_start, attribution_id, calls "
+            "FROM unit_parts WHERE project_id = ANY(:projects) AND task_id IS NOT NULL), "
+            f"cut AS MATERIALIZED ({cut}), "
+            "apart AS MATERIALIZED (SELECT project_id, task_id FROM fresh WHERE calls < 0 "
+            f"UNION SELECT project_id, task_id FROM cut UNION SELECT project_id, task_id FROM ({out}) out), "
+            # A task that has only become more is in the groups of its shape and in those of what came.
+            "grown AS MATERIALIZED (SELECT project_id, task_id FROM fresh "
+            "EXCEPT SELECT project_id, task_id FROM apart), "
+            "grown_cells AS (SELECT g.project_id, g.task_id, cell.day, cell.attribution_id, false AS is_fresh "
+            "FROM grown g, LATERAL (SELECT * FROM task_shapes t WHERE t.project_id = g.project_id "
+            "AND t.task_id = g.task_id OFFSET 0) t, unnest(t.days, t.attribution_ids) AS cell (day, attribution_id) "
+            f"WHERE cell.day >= {days[0]} AND cell.day < {days[1]} UNION ALL "
+            "SELECT f.project_id, f.task_id, (f.period_start AT TIME ZONE 'UTC')::date, f.attribution_id, true "
+            "FROM fresh f JOIN grown USING (project_id, task_id) WHERE f.calls > 0 "
+            "AND f.period_start >= :first_hour AND f.period_start < :last_hour), "
+            f"more AS (SELECT {keys}{of_day} AS at FROM grown_cells s{belongs} "
+            f"GROUP BY {', '.join([*columns, of_day])}, s.project_id, s.task_id HAVING bool_and(s.is_fresh)), "
             "hit AS MATERIALIZED (SELECT t.project_id, t.task_id, t.days, t.attribution_ids FROM apart d, LATERAL ("
             "SELECT * FROM task_shapes t WHERE t.project_id = d.project_id AND t.task_id = d.task_id OFFSET 0) t "
             f"WHERE t.days[1] < {days[1]} AND t.days[cardinality(t.days)] >= {days[0]}), "
@@ -98,14 +113,14 @@ def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...
             "changed AS (SELECT r.project_id, r.task_id, r.period_start, r.attribution_id, r.calls FROM hit d, "
             "LATERAL (SELECT * FROM rollup_units r WHERE r.project_id = d.project_id AND r.task_id = d.task_id "
             "AND r.period_start >= :first_hour AND r.period_start < :last_hour OFFSET 0) r UNION ALL "
-            "SELECT r.project_id, r.task_id, r.period_start, r.attribution_id, r.calls FROM unit_parts r "
-            "WHERE r.project_id = ANY(:projects) AND r.task_id IS NOT NULL "
-            "AND r.period_start >= :first_hour AND r.period_start < :last_hour UNION ALL SELECT * FROM cut "
+            "SELECT f.* FROM fresh f JOIN apart USING (project_id, task_id) "
+            "WHERE f.period_start >= :first_hour AND f.period_start < :last_hour UNION ALL SELECT * FROM cut "
             f"{of_minutes}), "
             f"living AS (SELECT {keys}{of_hour} AS at FROM changed s{belongs} "
             f"GROUP BY {', '.join([*columns, of_hour])}, s.project_id, s.task_id HAVING sum(s.calls) > 0) "
             f"SELECT {names}at, sum(tasks) AS tasks FROM ("
-            f"SELECT {names}at, tasks FROM counted UNION ALL SELECT {names}at, 1 FROM living) every "
+            f"SELECT {names}at, tasks FROM counted UNION ALL SELECT {names}at, 1 FROM living "
+            f"UNION ALL SELECT {names}at, 1 FROM more) every "
             f"GROUP BY {names}at"
         ),
         parameters,

@@ -109,8 +109,13 @@ def hours_of(query: CostQuery) -> Part:
     return Part("hour", *rounded(query.start, query.end, "hour", datetime.now(UTC)))
 
 
-def apart_of(query: CostQuery, kind: str, parameters: dict[str, Any]) -> str:
-    """The CTEs `apart` (keys) and `apart_cells` (their cells in the period, by unit of work) for a kind with totals."""
+def apart_of(query: CostQuery, kind: str, parameters: dict[str, Any], *, by_unit: bool = False) -> str:
+    """The CTEs `apart` (keys) and `apart_cells` (what they sum up to in the period) for a kind with totals.
+
+    Where the period cuts through a task or session, its own cells are read. Of one that only has parts beside its
+    total, or minutes to be added or taken off, the total is the first cell: it may go on for months, and grow all the
+    time. `by_unit`: cells are wanted by unit of work, so that all are read.
+    """
     whole = hours_of(query)
     parameters |= {
         "start_hour": floor(query.start, "hour"),
@@ -126,28 +131,36 @@ def apart_of(query: CostQuery, kind: str, parameters: dict[str, Any]) -> str:
     )
     at_start = "t.first_hour < :first_hour AND t.last_hour >= :start_hour"
     at_end = "t.first_hour < :end AND t.last_hour >= :last_hour"
-    cell = f"r.project_id, r.{kind}_id AS key_id, r.attribution_id, r.unit_id"
+    cell = f"r.project_id, r.{kind}_id AS key_id, NULL AS name, r.attribution_id, r.unit_id"
     edges = edge_cells(query, whole, kind, parameters)
     seen = f"edges AS MATERIALIZED ({' UNION ALL '.join(edges)}), " if edges else ""
     at_edges = "UNION SELECT project_id, key_id FROM edges " if edges else ""
     within = whole.within("r.period_start", parameters)
-    cells = " UNION ALL ".join(
-        [
-            f"SELECT {cell}, {', '.join(f'r.{name}' for name in CALL_SUMS)} FROM apart, LATERAL (SELECT * "
-            f"FROM rollup_units r WHERE r.project_id = apart.project_id AND r.{kind}_id = apart.key_id "
-            f"AND {within} OFFSET 0) r",
-            # Every key of a part is apart.
-            f"SELECT {cell}, {_SUMS} FROM unit_parts r WHERE r.project_id = ANY(:projects) "
-            f"AND r.{kind}_id IS NOT NULL AND {within}",
-            *(["SELECT * FROM edges"] if edges else []),
-        ]
-    )
+    cells = [
+        f"SELECT {cell}, {', '.join(f'r.{name}' for name in CALL_SUMS)} "
+        f"FROM {'apart' if by_unit else 'crossing'} c, LATERAL (SELECT * "
+        f"FROM rollup_units r WHERE r.project_id = c.project_id AND r.{kind}_id = c.key_id "
+        f"AND {within} OFFSET 0) r",
+        # Every key of a part is apart.
+        f"SELECT {cell}, {_SUMS} FROM unit_parts r WHERE r.project_id = ANY(:projects) "
+        f"AND r.{kind}_id IS NOT NULL AND {within}",
+    ]
+    if not by_unit:
+        cells.append(
+            f"SELECT t.project_id, t.key_id, t.name, NULL, NULL, {', '.join(f't.{name}' for name in CALL_SUMS)} "
+            "FROM (SELECT * FROM apart EXCEPT SELECT * FROM crossing) k, LATERAL (SELECT * FROM unit_totals "
+            f"WHERE project_id = k.project_id AND kind = '{kind}' AND key_id = k.key_id "
+            "AND first_hour >= :first_hour AND last_hour < :last_hour OFFSET 0) t"
+        )
+    if edges:
+        cells.append(f"SELECT project_id, key_id, NULL, attribution_id, unit_id, {_SUMS} FROM edges")
     return (
-        f"{seen}apart AS MATERIALIZED ({totals} t.first_hour >= :before_first AND {at_start} "
+        f"{seen}crossing AS MATERIALIZED ({totals} t.first_hour >= :before_first AND {at_start} "
         f"UNION {totals} t.first_hour >= :before_last AND {at_end} "
-        f"UNION {totals} (t.last_hour - t.first_hour) >= interval '48:00:00' AND (({at_start}) OR ({at_end})) "
+        f"UNION {totals} (t.last_hour - t.first_hour) >= interval '48:00:00' AND (({at_start}) OR ({at_end}))), "
+        f"apart AS MATERIALIZED (SELECT * FROM crossing "
         f"{at_edges}UNION SELECT r.project_id, r.{kind}_id FROM unit_parts r WHERE r.project_id = ANY(:projects) "
-        f"AND r.{kind}_id IS NOT NULL), apart_cells AS ({cells})"
+        f"AND r.{kind}_id IS NOT NULL), apart_cells AS ({' UNION ALL '.join(cells)})"
     )
 
 
@@ -193,12 +206,13 @@ def totals_page(
         every = f"SELECT min(project_id) AS project_id, name, {added(CALL_SUMS)} FROM named GROUP BY name"
     return connection.execute(
         text(
-            f"{nameless}, {apart}, groups AS (SELECT project_id, key_id, max(unit_id) AS unit_id, "
+            f"{nameless}, {apart}, groups AS (SELECT project_id, key_id, max(name) AS name, max(unit_id) AS unit_id, "
             f"{added(CALL_SUMS)} FROM apart_cells GROUP BY project_id, key_id HAVING sum(charges) <> 0), "
-            f"named AS (({inside}) UNION ALL SELECT g.project_id, {_NAMES[kind]}, "
-            f"{', '.join(f'g.{name}' for name in CALL_SUMS)} FROM groups g, "
-            f"{UNIT.replace('r.', 'g.')} UNION ALL SELECT project_id, NULL, {added(CALL_SUMS)} FROM cells "
-            "GROUP BY project_id HAVING sum(charges) <> 0), "
+            f"named AS (({inside}) UNION ALL SELECT g.project_id, coalesce(g.name, {_NAMES[kind]}), "
+            f"{', '.join(f'g.{name}' for name in CALL_SUMS)} FROM groups g "
+            f"LEFT JOIN {UNIT.replace('r.', 'g.')} ON true "
+            f"UNION ALL SELECT project_id, NULL, {added(CALL_SUMS)} FROM cells GROUP BY project_id "
+            "HAVING sum(charges) <> 0), "
             f"placed AS (SELECT {keys}, CAST(NULL AS timestamptz) AS at, "
             f"{', '.join(f'e.{name}' for name in CALL_SUMS)}, {cost} AS sort_cost, {place} AS place "
             f"FROM ({every}) e JOIN projects p ON p.id = e.project_id) "

@@ -71,7 +71,7 @@ def _by_owner(
     connection: Connection, query: CostQuery, kind: str, page: Sequence[CostRow]
 ) -> dict[tuple[Any, ...], int]:
     parameters: dict[str, Any] = {"projects": list(query.projects)}
-    apart = apart_of(query, "task", parameters)
+    apart = apart_of(query, "task", parameters, by_unit=True)
     of_cells = [column_of(name, parameters) for name in query.group_by]
     kept = {kind: "o.name"} if kind != "tags" else {TAG: "CAST(o.name AS jsonb)"}
     of_totals = [column_of(name, parameters, kept) for name in query.group_by]

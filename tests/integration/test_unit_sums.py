@@ -35,6 +35,7 @@ GROUPINGS = {
     ("tag:feature",): "u.tags ->> 'feature'",
     ("project", "task"): "p.name || '|' || coalesce(u.task, '-')",
     ("session", "project"): "coalesce(u.session, '-') || '|' || p.name",
+    ("model",): "a.model",
     ("user", "model"): "coalesce(u.user_id, '-') || '|' || a.model",
 }
 
