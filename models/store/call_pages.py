@@ -18,6 +18,7 @@ from models.core.vocabulary import BUCKETS, NARROW_DIMENSIONS
 from models.store.allocations import share_json, shares_of
 from models.store.cost_sql import belonging, conditions, is_dimension, needs_unit
 from models.store.cover import floor
+from models.store.engine import PLANNED_ANEW
 from models.store.prices import rate_sources
 
 _COLUMNS = """
@@ -116,6 +117,7 @@ def answer_calls(connection: Connection, query: CallQuery) -> CallPage:
             f"{_SELECT.replace(' FROM calls c ', f' FROM page k CROSS JOIN {_CALL_OF} c ')} {newest_first}"
         ),
         parameters,
+        execution_options=PLANNED_ANEW,
     ).all()
     page = found[: query.limit]
     following = _cursor(page[-1]) if len(found) > query.limit and page else None

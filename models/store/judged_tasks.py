@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 from models.core.books import Outcomes
 from models.core.money import EXACT, QUANTUM
 from models.core.queries import CostQuery
+from models.store.engine import PLANNED_ANEW
 from models.store.task_spread import tasks_of
 
 
@@ -37,6 +38,7 @@ def outcomes_of(connection: Connection, project_id: int, start: datetime, end: d
             f"SELECT count(*) AS tasks, sum(cost) FILTER (WHERE known > 0) AS cost, {counts} FROM tasks WHERE is_named"
         ),
         {**parameters, "begins": start, "ends": end},
+        execution_options=PLANNED_ANEW,
     ).one()
     accepted, rejected, failed = int(found.accepted), int(found.rejected), int(found.failed)
     each = None

@@ -112,7 +112,7 @@ def task_counts(connection: Connection, query: CostQuery) -> dict[tuple[Any, ...
             f"counted AS (SELECT DISTINCT {keys}{of_day} AS at, s.part, s.tasks FROM cells s{belongs}), "
             "changed AS (SELECT r.project_id, r.task_id, r.period_start, r.attribution_id, r.calls FROM hit d, "
             "LATERAL (SELECT * FROM rollup_units r WHERE r.project_id = d.project_id AND r.task_id = d.task_id "
-            "AND r.period_start >= :first_hour AND r.period_start < :last_hour OFFSET 0) r UNION ALL "
+            "OFFSET 0) r WHERE r.period_start >= :first_hour AND r.period_start < :last_hour UNION ALL "
             "SELECT f.* FROM fresh f JOIN apart USING (project_id, task_id) "
             "WHERE f.period_start >= :first_hour AND f.period_start < :last_hour UNION ALL SELECT * FROM cut "
             f"{of_minutes}), "

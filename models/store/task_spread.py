@@ -9,6 +9,7 @@ from models.core.queries import CostQuery
 from models.core.task_spread import COSTLIEST, EDGES, SHARES, TaskSpread, bins_of
 from models.core.vocabulary import CostBasis
 from models.store.cost_sql import conditions, plan
+from models.store.engine import PLANNED_ANEW
 from models.store.unit_costs import INSIDE, apart_of, keyed_plan, kind_of
 
 
@@ -36,6 +37,7 @@ def task_spread(connection: Connection, query: CostQuery) -> TaskSpread:
             "(SELECT jsonb_object_agg(at, tasks) FROM binned) AS bins FROM costs"
         ),
         {**parameters, "edges": list(EDGES)},
+        execution_options=PLANNED_ANEW,
     ).one()
     counts: dict[str, int] = found.bins or {}
     quantiles: dict[str, Decimal] = {name: getattr(found, name) for name in SHARES} if found.tasks else {}

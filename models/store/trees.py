@@ -11,6 +11,7 @@ from models.core.queries import TRACES_AMONG, SpanNode, TraceTree
 from models.core.telemetry import Span
 from models.core.time import utc_of_ns
 from models.store.call_pages import calls_of_trace
+from models.store.engine import PLANNED_ANEW
 from models.store.telemetry import load_spans
 
 ROLES = {"rollup": "rollup", "duplicate": "duplicate"}
@@ -92,6 +93,7 @@ def costly_traces(
             "limit": limit,
             "most": TRACES_AMONG,
         },
+        execution_options=PLANNED_ANEW,
     )
     return [
         TraceTree(

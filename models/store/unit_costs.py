@@ -14,6 +14,7 @@ from models.core.queries import CostQuery
 from models.core.vocabulary import CostBasis, Granularity
 from models.store.cost_sql import UNIT, Part, Plan, charges_of_period, conditions, moment_of
 from models.store.cover import WIDTHS, cover, floor, rounded
+from models.store.engine import PLANNED_ANEW
 from models.store.sums import CALL_SUMS, added, listed
 from models.store.unit_sums import UNPRICED
 
@@ -140,7 +141,8 @@ def apart_of(query: CostQuery, kind: str, parameters: dict[str, Any], *, by_unit
         f"SELECT {cell}, {', '.join(f'r.{name}' for name in CALL_SUMS)} "
         f"FROM {'apart' if by_unit else 'crossing'} c, LATERAL (SELECT * "
         f"FROM rollup_units r WHERE r.project_id = c.project_id AND r.{kind}_id = c.key_id "
-        f"AND {within} OFFSET 0) r",
+        # By the key alone: a table not analysed yet would be looked up by the hours, all of it for every key.
+        f"OFFSET 0) r WHERE {within}",
         # Every key of a part is apart.
         f"SELECT {cell}, {_SUMS} FROM unit_parts r WHERE r.project_id = ANY(:projects) "
         f"AND r.{kind}_id IS NOT NULL AND {within}",
@@ -150,7 +152,7 @@ def apart_of(query: CostQuery, kind: str, parameters: dict[str, Any], *, by_unit
             f"SELECT t.project_id, t.key_id, t.name, NULL, NULL, {', '.join(f't.{name}' for name in CALL_SUMS)} "
             "FROM (SELECT * FROM apart EXCEPT SELECT * FROM crossing) k, LATERAL (SELECT * FROM unit_totals "
             f"WHERE project_id = k.project_id AND kind = '{kind}' AND key_id = k.key_id "
-            "AND first_hour >= :first_hour AND last_hour < :last_hour OFFSET 0) t"
+            "OFFSET 0) t WHERE t.first_hour >= :first_hour AND t.last_hour < :last_hour"
         )
     if edges:
         cells.append(f"SELECT project_id, key_id, NULL, attribution_id, unit_id, {_SUMS} FROM edges")
@@ -219,6 +221,7 @@ def totals_page(
             f"SELECT * FROM placed WHERE {after} ORDER BY sort_cost DESC, place LIMIT :page"
         ),
         parameters,
+        execution_options=PLANNED_ANEW,
     ).all()
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 from models.core.queries import CostQuery, CostRow
 from models.core.vocabulary import Granularity
 from models.store.cost_sql import UNIT, column_of, conditions
+from models.store.engine import PLANNED_ANEW
 from models.store.unit_costs import INSIDE, TAG, apart_of, edge_cells, hours_of, whole_hours
 from models.store.unit_sums import hashed
 
@@ -53,7 +54,7 @@ def _of_sessions(connection: Connection, query: CostQuery, page: Sequence[CostRo
             "unnest(CAST(:names AS text[])) AS every (name)), "
             "cells AS (SELECT w.name, r.project_id, r.task_id, r.calls FROM wanted w, LATERAL (SELECT * "
             "FROM rollup_units r WHERE r.project_id = w.project_id AND r.session_id = w.key_id "
-            f"AND r.task_id IS NOT NULL AND {within} OFFSET 0) r UNION ALL "
+            f"OFFSET 0) r WHERE r.task_id IS NOT NULL AND {within} UNION ALL "
             "SELECT w.name, r.project_id, r.task_id, r.calls FROM unit_parts r "
             "JOIN wanted w ON w.project_id = r.project_id AND w.key_id = r.session_id "
             f"WHERE r.task_id IS NOT NULL AND {within} {of_edges}), "
@@ -63,6 +64,7 @@ def _of_sessions(connection: Connection, query: CostQuery, page: Sequence[CostRo
             f"SELECT {keys}, CAST(NULL AS timestamptz) AS at, count(*) AS tasks FROM living GROUP BY {keys}"
         ),
         parameters,
+        execution_options=PLANNED_ANEW,
     ).all()
     return {tuple(row)[:-1]: int(row.tasks) for row in found}
 
@@ -121,6 +123,7 @@ def _by_owner(
             f"SELECT {keys}, tasks FROM whole UNION ALL SELECT {keys}, 1 FROM living) every GROUP BY {keys}"
         ),
         parameters,
+        execution_options=PLANNED_ANEW,
     ).all()
     return {tuple(row)[:-1]: int(row.tasks) for row in found}
 
