@@ -1,16 +1,15 @@
 """The composition root: who gets which connection, broker and reader. The only place that knows all parts."""
 
-import logging
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
 
+from app.hints import Hints
 from app.runtime import addresses
 from app.settings import Settings, settings
 from app.statistics_process import StatisticsProcess
@@ -18,11 +17,6 @@ from models.store.engine import APP_ROLE, OWNER_ROLE, make_engine
 
 if TYPE_CHECKING:
     from dashboards.reader import Reader
-
-log = logging.getLogger(__name__)
-
-HINT_EVERY_SECONDS = 0.05
-"""Hints of one kind closer together than this are one hint: the rows are the truth."""
 
 
 @dataclass
@@ -32,7 +26,6 @@ class Wiring:
     settings: Settings
     database_url: str
     broker_url: str | None = None
-    _hinted: dict[str, float] = field(default_factory=dict[str, float])
 
     @cached_property
     def engine(self) -> Engine:
@@ -62,23 +55,27 @@ class Wiring:
         with self.engine.begin() as connection:
             yield connection
 
+    @cached_property
+    def hints(self) -> Hints | None:
+        """What tells the workers; None without a broker."""
+        return Hints(self.broker_url) if self.broker_url else None
+
     def hint(self, task: str) -> None:
         """Tell the workers that there may be work of this kind. Never fails: the sweeper finds what was missed."""
-        now = time.monotonic()
-        if self.broker_url is None or now - self._hinted.get(task, 0.0) < HINT_EVERY_SECONDS:
-            return
-        self._hinted[task] = now
-        from app.worker import connect
+        if self.hints is not None:
+            self.hints.send(task)
 
-        try:
-            connect().send_task(task, retry=False, expires=60)
-        except Exception as unreachable:
-            log.warning("no hint %s sent, the sweeper will find the work: %s", task, unreachable)
+    def rest(self, task: str, seconds: float) -> None:
+        """Hold hints of this kind back for so long: what arrives meanwhile gathers."""
+        if self.hints is not None:
+            self.hints.rest(task, seconds)
 
     def close(self) -> None:
         """Give all connections back and end what was started."""
         if "statistics" in self.__dict__:
             self.statistics.close()
+        if self.hints is not None:
+            self.hints.close()
         for name in ("engine", "owner_engine"):
             if name in self.__dict__:
                 self.__dict__[name].dispose()

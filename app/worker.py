@@ -4,11 +4,13 @@ import gc
 import os
 import pkgutil
 from pathlib import Path
+from typing import Any
 
 # Polars starts a thread per core in every worker; the workers already share the cores.
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
-from celery import Celery
+from celery import Celery, Task
+from celery.signals import task_prerun
 
 import app.tasks
 from app import wiring
@@ -62,6 +64,13 @@ def connect() -> Celery:
         raise JevonsError("no broker is known. Set JEVONS_REDIS_URL, or start an instance with `jevons up`.")
     celery.conf.update(broker_url=broker)
     return celery
+
+
+@task_prerun.connect
+def _heard(task: Task, **_: Any) -> None:
+    hints = wiring.current().hints
+    if hints is not None:
+        hints.heard(str(task.name))
 
 
 def run_worker(name: str) -> None:

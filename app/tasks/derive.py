@@ -7,7 +7,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from app import wiring
-from app.tasks.loop import until_empty
+from app.hints import LOST_SECONDS
+from app.tasks.loop import Few, until_empty
 from app.tasks.pricing import charge_rows
 from app.worker import celery
 from ingest.calls import derive_calls
@@ -27,19 +28,18 @@ log = logging.getLogger(__name__)
 BATCH_TRACES = 1_000
 """Traces of one transaction: enough that a statement's cost is shared, few enough that a worker's memory is flat."""
 
-GATHER_SECONDS = 0.25
-"""A batch has a price of about a tenth of a second, however few traces it holds."""
+FEW_TRACES = 500
+FEW_SPANS = 5_000
+"""A batch has a price of about a tenth of a second, as much as a thousand spans: fewer than this are worth a wait."""
 
 
 @celery.task(name="derive", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8)
 def derive() -> int:
-    """Derive and price until few dirty traces are left or the time box ends; returns how many traces were done.
+    """Derive and price until few dirty traces are left or the time box ends; returns how many marks were worked off.
 
     Delivered at least once, effective once: the dirty mark is cleared in the transaction that writes the outcome.
     """
-    done = until_empty(
-        "derive", lambda connection: derive_batch(connection, BATCH_TRACES), gather_seconds=GATHER_SECONDS
-    )
+    done = until_empty("derive", lambda connection: derive_batch(connection, BATCH_TRACES))
     if done:
         wiring.current().hint("watch")
         wiring.current().hint("count")
@@ -49,13 +49,17 @@ def derive() -> int:
 def derive_batch(connection: Connection, limit: int) -> int:
     """Claim up to `limit` dirty marks and make calls and charges of their link groups what their spans say."""
     claimed = claim_dirty_traces(connection, limit)
+    is_few = len(claimed) < FEW_TRACES and sum(claim.spans for claim in claimed) < FEW_SPANS
+    if claimed and is_few:
+        # Another worker would find still less.
+        wiring.current().rest("derive", LOST_SECONDS)
     by_project: dict[int, set[bytes]] = {}
-    for project_id, trace_id, _ in claimed:
-        by_project.setdefault(project_id, set()).add(trace_id)
+    for claim in claimed:
+        by_project.setdefault(claim.project_id, set()).add(claim.trace_id)
     for project_id in sorted(by_project):
         derive_groups(connection, project_id, link_group(connection, project_id, by_project[project_id]))
     clear_dirty(connection, claimed)
-    return len(claimed)
+    return Few(len(claimed)) if is_few else len(claimed)
 
 
 def derive_groups(connection: Connection, project_id: int, trace_ids: Iterable[bytes]) -> None:

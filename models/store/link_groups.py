@@ -2,14 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
 from models.store.engine import PLANNED_ANEW
 from models.store.packed_arrays import byte_strings, int8s
 
-Claim = tuple[int, bytes, int]
-"""(project, trace id, version) of one dirty mark; the version names it."""
+
+class Claim(NamedTuple):
+    """One dirty mark; the version names it."""
+
+    project_id: int
+    trace_id: bytes
+    version: int
+    spans: int
+    """New spans that it stands for."""
 
 
 MOST_SPANS = 10_000
@@ -44,7 +52,7 @@ def claim_dirty_traces(
         most_spans -= row.spans
         if claimed and most_spans < 0:
             break
-        claimed.append((row.project_id, bytes(row.trace_id), row.version))
+        claimed.append(Claim(row.project_id, bytes(row.trace_id), row.version, row.spans))
     return claimed
 
 
@@ -54,7 +62,7 @@ def clear_dirty(connection: Connection, claimed: Sequence[Claim]) -> int:
         return 0
     return connection.execute(
         text("delete from dirty_traces where version = any(cast(:versions as bigint[]))"),
-        {"versions": int8s([version for _, _, version in claimed])},
+        {"versions": int8s([claim.version for claim in claimed])},
         execution_options=PLANNED_ANEW,
     ).rowcount
 
