@@ -34,7 +34,8 @@ def sustained_rate(instance: Instance) -> float:
     send(instance.port, templates(4, 512), Order(connections=4, spans=4_096))
     with Backlog(instance) as backlog:
         backlog.settle(120)
-        first, _ = governed(instance, made, 2_000, 10)
+        # Enough waiting for full batches: with less, workers rest so that more gathers.
+        first, _ = governed(instance, made, 10_000, 10)
         backlog.settle(120)
         rate, _ = governed(instance, made, first, 20)
         backlog.settle(120)
