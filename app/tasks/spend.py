@@ -25,7 +25,7 @@ from models.costs.burn import Burn, burn_rate
 from models.costs.forecast import LEAST, forecast
 from models.store.controls import list_budgets
 from models.store.incidents import report, resolve_ended_budgets
-from models.store.spend_rates import SpendRate, spend_rates
+from models.store.spend_rates import SpendRate, merge_minutes, spend_rates
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,8 @@ def spend() -> int:
     with wiring.current().transaction() as connection:
         budgets = list_budgets(connection)
     found = [(budget.project_id, one) for budget in budgets if (one := budget_report(budget, at)) is not None]
+    with wiring.current().transaction() as connection:
+        merge_minutes(connection, at)
     with wiring.current().transaction() as connection:
         found += burn_reports(connection, at)
         for project_id, one in found:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from sqlalchemy import Connection, text
 
 from models.store.engine import PLANNED_ANEW
+from models.store.spend_rates import add_minutes
 from models.store.sums import CALL_SUMS, LINE_SUMS, added, differs_from_zero, lines_of_charges, of_charges
 from models.store.unit_sums import CELL, UNIT_OF_CELL, restate_units
 
@@ -31,6 +32,7 @@ def add_parts(connection: Connection) -> None:
     """Add the staged charges (`charges_in`) and take off the superseded ones (`charges_out`), in every rollup."""
     _insert(connection, _STAGED, "c.sign", {})
     _insert_units(connection, "unit_parts", _STAGED, "c.sign", {})
+    add_minutes(connection, _STAGED)
     connection.execute(
         text(
             "INSERT INTO dirty_hours (project_id, hour) "

@@ -29,20 +29,51 @@ class SpendRate:
     """Average over the two weeks before the six hours; None where there is no such history."""
 
 
+def add_minutes(connection: Connection, staged: str) -> None:
+    """Add the effective cost of usage that comes (sign 1) or goes (-1) to its minutes, as far as they are looked at."""
+    connection.execute(
+        text(
+            "INSERT INTO spend_minutes (project_id, attribution_id, minute, cost) "
+            "SELECT project_id, attribution_id, date_trunc('minute', end_at, 'UTC'), sum(sign * effective_cost) "
+            f"FROM {staged} c WHERE charge_class = 'usage' AND end_at >= now() - interval '{MINUTES + 1} minutes' "
+            "GROUP BY 1, 2, 3 HAVING sum(sign * effective_cost) <> 0"
+        )
+    )
+
+
+def merge_minutes(connection: Connection, at: datetime) -> None:
+    """Put the parts of each minute together and drop those that nobody looks at any more."""
+    connection.execute(
+        text("DELETE FROM spend_minutes WHERE minute < :start"),
+        {"start": at.replace(second=0, microsecond=0) - timedelta(minutes=MINUTES + 5)},
+    )
+    # A part that arrives meanwhile is not seen and stays; who merges at the same time finds what is left.
+    connection.execute(
+        text(
+            "WITH chosen AS (SELECT id, cost, count(*) OVER (PARTITION BY project_id, attribution_id, minute) AS parts"
+            " FROM spend_minutes), parts AS (DELETE FROM spend_minutes WHERE id IN"
+            " (SELECT id FROM chosen WHERE parts > 1 OR cost = 0) RETURNING *) "
+            "INSERT INTO spend_minutes (project_id, attribution_id, minute, cost) "
+            "SELECT project_id, attribution_id, minute, sum(cost) FROM parts GROUP BY 1, 2, 3 HAVING sum(cost) <> 0"
+        )
+    )
+
+
 def spend_rates(connection: Connection, at: datetime) -> list[SpendRate]:
-    """Rates of every agent and team that spent in the last hour. Charges count at the end of their call."""
+    """Rates of every agent and team that spent in the last hour. Charges count at the end of their call.
+
+    Read from sums by minute: the charges of six hours may be millions.
+    """
     end = at.replace(second=0, microsecond=0)
     start = end - timedelta(minutes=MINUTES)
-    # Charges are many and their attributions few: they are added up before anybody looks up a name.
     rows = connection.execute(
         text(
             "SELECT s.project_id, s.minute, s.cost, a.agent, a.team FROM ("
-            "SELECT project_id, attribution_id, date_trunc('minute', end_at) AS minute, sum(effective_cost) AS cost"
-            " FROM charges WHERE project_id IN (SELECT id FROM projects) AND superseded_at IS NULL"
-            " AND charge_class = 'usage' AND month >= :first_month AND end_at >= :start AND end_at < :end"
-            " GROUP BY 1, 2, 3 HAVING sum(effective_cost) > 0) s JOIN attributions a USING (project_id, attribution_id)"
+            "SELECT project_id, attribution_id, minute, sum(cost) AS cost FROM spend_minutes"
+            " WHERE project_id IN (SELECT id FROM projects) AND minute >= :start AND minute < :end"
+            " GROUP BY 1, 2, 3 HAVING sum(cost) > 0) s JOIN attributions a USING (project_id, attribution_id)"
         ),
-        {"start": start, "end": end, "first_month": start.date().replace(day=1)},
+        {"start": start, "end": end},
     )
     found: dict[tuple[int, str, str], SpendRate] = {}
     for row in rows:

@@ -148,3 +148,18 @@ class UnwatchedTrace(Base):
     project_id: Mapped[int] = mapped_column(BigInteger)
     trace_id: Mapped[bytes] = mapped_column(LargeBinary)
     since: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class SpendMinute(Base):
+    """Effective cost of calls by minute and attribution, as commits of charges brought it: parts that add up.
+
+    Kept for as long as burn rates look back; `spend` merges the parts and drops what is older.
+    """
+
+    __tablename__ = "spend_minutes"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    project_id: Mapped[int] = mapped_column(BigInteger)
+    attribution_id: Mapped[int] = mapped_column(BigInteger)
+    minute: Mapped[Moment]
+    cost: Mapped[Usd]

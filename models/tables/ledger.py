@@ -188,6 +188,12 @@ class Charge(TokenColumns, Base):
             postgresql_where=text("superseded_at IS NULL AND charge_class <> 'usage'"),
         ),
         Index(None, "project_id", "end_at"),  # serves the edge hours of a period, and exports
+        Index(  # serves the list of models without a price, and the checklist of a month: few beside those with one
+            "ix_charges_unpriced",
+            "project_id",
+            "end_at",
+            postgresql_where=text("superseded_at IS NULL AND price_status = 'unpriced'"),
+        ),
         # Own hardware has a cost without anybody listing a price, or a list price and no bill yet.
         CheckConstraint(
             "deployment_id IS NOT NULL OR (price_status = 'priced') = (list_cost IS NOT NULL)",

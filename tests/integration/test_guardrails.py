@@ -15,7 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, text
 
-from app import alerts, wiring
+from app import alerts, migrate, wiring
 from app.api import create_app
 from app.settings import Settings
 from app.tasks.deliver import deliver
@@ -29,9 +29,10 @@ from models.core.time import NS_PER_SECOND, ns_of_utc
 from models.prices.genai import shipped_rates
 from models.store.deliveries import MOST_ATTEMPTS, claim_due
 from models.store.incidents import resolve_silent
+from models.store.ledger import supersede_charges
 from models.store.prices import SHIPPED, record_book
 from models.store.span_codec import prepare_spans
-from models.store.spend_rates import MINUTES, spend_rates
+from models.store.spend_rates import MINUTES, merge_minutes, spend_rates
 from models.store.telemetry import ensure_partitions, store_spans
 from models.store.watching import queue_watch
 from tests.conftest import Database
@@ -379,3 +380,42 @@ def test_rates_of_spend_are_the_charges_of_each_minute(api: TestClient, database
     }
     assert told == {(row.name, row.minute): row.cost for row in charged if row.cost}
     assert len({minute for _, minute in told}) >= 3
+
+
+def test_minutes_of_spend_are_merged_withdrawn_dropped_and_made_again_from_charges(
+    migrated: Database, database: Engine
+) -> None:
+    now = datetime.now(UTC)
+    for number in (81, 82):
+        send(database, loop(number, 5, now - timedelta(minutes=20)))
+        derive()
+
+    def seen() -> tuple[dict[tuple[str, str], list[Decimal]], int]:
+        with database.connect() as connection:
+            rates = spend_rates(connection, now + timedelta(minutes=2))
+            parts = connection.execute(text("SELECT count(*) FROM spend_minutes")).scalar_one()
+        return {(rate.scope, rate.name): rate.minutes for rate in rates}, parts
+
+    before, parts = seen()
+    with database.begin() as connection:
+        merge_minutes(connection, now)
+    merged, fewer = seen()
+    assert merged == before
+    assert fewer < parts
+    # Charges that are withdrawn take their minutes with them: at once, and merged as well.
+    with database.begin() as connection:
+        keys = connection.execute(
+            text("SELECT trace_id, span_id FROM calls WHERE trace_id = :trace"), {"trace": (82).to_bytes(16, "big")}
+        ).all()
+        supersede_charges(connection, 1, [(bytes(row.trace_id), bytes(row.span_id)) for row in keys])
+    without, _ = seen()
+    assert without != merged
+    with database.begin() as connection:
+        merge_minutes(connection, now)
+    assert seen()[0] == without
+    migrate.downgrade(migrated.url, "-1")
+    migrate.upgrade(migrated.url)
+    assert seen()[0] == without
+    with database.begin() as connection:
+        merge_minutes(connection, now + timedelta(days=1))
+    assert seen() == ({}, 0)

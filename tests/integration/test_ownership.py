@@ -272,6 +272,8 @@ def test_periods_have_a_state_a_checklist_and_a_reason_to_reopen(
     assert api.post("/api/v1/periods/2026-09/reopen", json={"reason": "again"}).status_code == 409
     assert api.get("/api/v1/periods/september/summary").status_code == 400
     month = datetime.now(UTC).strftime("%Y-%m")
+    running = {row["name"]: row for row in api.get(f"/api/v1/periods/{month}/checks").json()["rows"]}
+    assert (running["ledger_ties"]["state"], running["ledger_ties"]["value"]) == ("warn", None)
     refused = api.post(f"/api/v1/periods/{month}/close")
     assert refused.status_code == 409
     assert "the month runs until" in refused.json()["detail"]
