@@ -35,7 +35,7 @@ def close(
         failing: list[str] = []
         for project in sorted(projects, key=lambda each: each.id):
             hold_ledger(connection, project.id)
-            checks = checks_of(connection, project.id, month, at, adds_up=True)
+            checks = checks_of(connection, project.id, month, at)
             found[project.id] = [check.as_json() for check in checks]
             named = f"{project.name}: " if len(projects) > 1 else ""
             failing += [f"{named}{check.what}. {check.todo}" for check in checks if check.state == FAIL]

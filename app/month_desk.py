@@ -9,6 +9,7 @@ from app import wiring
 from app.routes.tag_rules import RuleBody
 from models.core.closing import CheckLine, Move, PeriodState, RuleDraft, RuleLine
 from models.core.errors import BadInput
+from models.core.payers import TIED_ON_PAGES
 from models.costs.attribution_rules import Match, TagRule
 from models.store.attributed import known_payers
 from models.store.period_checks import checks_of
@@ -31,7 +32,7 @@ class StoreMonthDesk:
         """One month with its checklist."""
         with wiring.transaction() as connection:
             [row] = list_periods(connection, [project_id], month)
-            checks = checks_of(connection, project_id, month, datetime.now(UTC))
+            checks = checks_of(connection, project_id, month, datetime.now(UTC), most_charges=TIED_ON_PAGES)
         last = row.snapshots[0] if row.snapshots else None
         return PeriodState(
             month=month,

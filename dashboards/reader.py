@@ -52,8 +52,13 @@ class Reader(Protocol):
         """The costliest traces of the period without their spans, for pickers."""
         ...
 
-    def statement(self, projects: Sequence[int], month: date, by: str = "cost_center") -> Statement:
-        """What each payer (cost centre or team) pays for a month, tied out to the ledger."""
+    def statement(
+        self, projects: Sequence[int], month: date, by: str = "cost_center", most_charges: int | None = None
+    ) -> Statement:
+        """What each payer (cost centre or team) pays for a month, tied out to the ledger.
+
+        Not tied out where that is more than `most_charges`: adding up millions takes seconds.
+        """
         ...
 
     def daily_sums(self, projects: Sequence[int], month: date) -> Iterator[pl.DataFrame]:

@@ -19,7 +19,7 @@ from dashboards.period import month_of
 from dashboards.reader import current_reader
 from dashboards.view import Filter, View
 from models.core.closing import CheckLine, PeriodState
-from models.core.payers import ZERO, Statement, StatementRow
+from models.core.payers import TIED_ON_PAGES, ZERO, Statement, StatementRow
 from models.core.queries import CostRow
 
 PATH = "/chargeback"
@@ -41,8 +41,8 @@ def build(view: View) -> Component:
     by = view.get("by", "cost_center")
     by = by if by in PAYERS else "cost_center"
     reader = current_reader()
-    statement = reader.statement([view.project.id], month, by)
-    before = reader.statement([view.project.id], (month - timedelta(days=1)).replace(day=1), by)
+    statement = reader.statement([view.project.id], month, by, TIED_ON_PAGES)
+    before = reader.statement([view.project.id], (month - timedelta(days=1)).replace(day=1), by, most_charges=0)
     period = books.period(view.project.id, month)
     chosen = next((row for row in statement.rows if _key(row) == view.own.get("payer")), None)
     side = [
@@ -122,12 +122,8 @@ def _statement(view: View, books: MonthDesk, statement: Statement, before: State
         )
         for row in statement.rows
     ]
-    difference = statement.ledger_total - statement.total
     foot = [
-        "Direct + corrections + idle + other = ledger total ",
-        parts.strong(fmt.money(statement.ledger_total, digits), statement.ledger_total),
-        ", difference ",
-        parts.strong(fmt.money_exact(difference), difference),
+        *_tie(statement, digits),
         f". {fmt.plural(statement.unpriced_calls, 'call')} without a price are not in it."
         if statement.unpriced_calls
         else ".",
@@ -157,6 +153,22 @@ def _months(view: View, books: MonthDesk, month: date) -> Component:
 
 def _corrected(row: StatementRow) -> Decimal:
     return sum(row.corrections.values(), ZERO)
+
+
+def _tie(statement: Statement, digits: int) -> list[Any]:
+    """What the rows are held against, as far as a page adds it up."""
+    if statement.ledger_total is None:
+        return [
+            f"{statement.charges:,} charges are more than a page adds up: ",
+            html.Code(f"jevons statement --period {statement.month:%Y-%m}"),
+            " ties them out",
+        ]
+    return [
+        "Direct + corrections + idle + other = ledger total ",
+        parts.strong(fmt.money(statement.ledger_total, digits), statement.ledger_total),
+        ", difference ",
+        parts.strong(fmt.money_exact(statement.difference), statement.difference),
+    ]
 
 
 def _row(

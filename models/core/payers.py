@@ -52,6 +52,10 @@ class StatementRow:
         }
 
 
+TIED_ON_PAGES = 1_000_000
+"""Charges that a page adds up, in about a second; commands and the API add up whatever there is."""
+
+
 @dataclass(slots=True, frozen=True)
 class Statement:
     """A month by payer, the dearest first, what nobody owns last."""
@@ -59,8 +63,10 @@ class Statement:
     month: date
     by: str
     rows: Sequence[StatementRow]
-    ledger_total: Decimal
-    """Σ of the live charges of the month, asked apart from the rows."""
+    charges: int
+    """Live charges of the month."""
+    ledger_total: Decimal | None
+    """Σ of the live charges of the month, asked apart from the rows; None: there are more than were to be added up."""
     unpriced_calls: int
 
     @property
@@ -73,6 +79,11 @@ class Statement:
         """Σ of the cents."""
         return sum((row.amount for row in self.rows), ZERO)
 
+    @property
+    def difference(self) -> Decimal | None:
+        """What the charges come to beyond the rows: 0, or something is wrong. None: they were not added up."""
+        return None if self.ledger_total is None else self.ledger_total - self.total
+
     def as_json(self) -> dict[str, Any]:
         """The statement as shown outside."""
         return {
@@ -84,6 +95,6 @@ class Statement:
             "total": plain(self.total),
             "amount": format(self.amount, "f"),
             "ledger_total": plain(self.ledger_total),
-            "difference": plain(self.ledger_total - self.total),
+            "difference": plain(self.difference),
             "unpriced_calls": self.unpriced_calls,
         }

@@ -39,11 +39,11 @@ def month_bounds(month: date) -> tuple[datetime, datetime]:
 
 
 def checks_of(
-    connection: Connection, project_id: int, month: date, at: datetime, *, adds_up: bool = False
+    connection: Connection, project_id: int, month: date, at: datetime, *, most_charges: int | None = None
 ) -> list[Check]:
     """The checklist of a month, in a fixed order. The month itself is one; so are its queues, prices and owners.
 
-    Its charges may be millions: they are added up once the month is over, before that only where `adds_up` asks for it.
+    The charges are added up and held against their sums, unless they are more than `most_charges`.
     """
     start, end = month_bounds(month)
     scope = {"project_id": project_id, "month": month, "start": start, "end": end}
@@ -59,7 +59,8 @@ def checks_of(
     sums = connection.execute(
         text(
             "SELECT coalesce(sum(effective_cost), 0) AS cost, coalesce(sum(effective_cost) "
-            "FILTER (WHERE a.team IS NULL AND a.cost_center IS NULL), 0) AS unallocated "
+            "FILTER (WHERE a.team IS NULL AND a.cost_center IS NULL), 0) AS unallocated, "
+            "coalesce(sum(charges), 0)::bigint AS charges "
             "FROM rollup_calls r JOIN attributions a USING (project_id, attribution_id) "
             "WHERE r.project_id = :project_id AND r.grain = 'day' AND period_start >= :start AND period_start < :end"
         ),
@@ -83,12 +84,12 @@ def checks_of(
         scope,
     ).one()
     charged = None
-    if adds_up or at >= end:
+    if most_charges is None or sums.charges <= most_charges:
         charged = connection.execute(text(f"SELECT coalesce(sum(effective_cost), 0) {live}"), scope).scalar_one()
     checks = [_over(end, at), _pending(pending), _capacity(hours)]
     checks += [_unpriced(bare.unpriced, int(bare.tokens)), _usage(bare.unused)]
     checks += [_unallocated(sums.unallocated, sums.cost), _late(late.corrections, late.cost)]
-    checks.append(_ties(None if charged is None else charged - sums.cost))
+    checks.append(_ties(None if charged is None else charged - sums.cost, sums.charges, month))
     return checks + _snapshot(connection, project_id, month)
 
 
@@ -147,9 +148,10 @@ def _late(count: int, cost: Decimal) -> Check:
     return Check("corrections", WARN, str(count), what, "Review them in the statement before closing.")
 
 
-def _ties(difference: Decimal | None) -> Check:
+def _ties(difference: Decimal | None, charges: int, month: date) -> Check:
     if difference is None:
-        return Check("ledger_ties", WARN, None, "the charges of a month are added up once it is over")
+        what = f"{charges:,} charges are more than a page adds up"
+        return Check("ledger_ties", WARN, None, what, f"`jevons checks {month:%Y-%m}` adds them up; so does the close.")
     if not difference:
         return Check("ledger_ties", OK, "0", "the sums of the pages equal the sum of the charges, to the last digit")
     what = f"charges and their sums differ by {plain(difference)} USD"

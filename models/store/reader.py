@@ -157,10 +157,12 @@ class StoreReader:
         with self._snapshot() as connection:
             return costly_traces(connection, project_id, start, end, limit)
 
-    def statement(self, projects: Sequence[int], month: date, by: str = "cost_center") -> Statement:
-        """What each payer pays for a month, tied out to the ledger."""
+    def statement(
+        self, projects: Sequence[int], month: date, by: str = "cost_center", most_charges: int | None = None
+    ) -> Statement:
+        """What each payer pays for a month, tied out to the ledger unless that is more than `most_charges`."""
         with self._snapshot() as connection:
-            return statement(connection, projects, month, by)
+            return statement(connection, projects, month, by, most_charges)
 
     def daily_sums(self, projects: Sequence[int], month: date) -> Iterator[pl.DataFrame]:
         """Costs of a month for exports, a frame of costs.focus.DAILY_SUMS per day of usage."""

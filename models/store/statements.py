@@ -14,8 +14,16 @@ from models.store.period_checks import month_bounds
 PAYERS = ("cost_center", "team")
 
 
-def statement(connection: Connection, projects: Sequence[int], month: date, by: str = "cost_center") -> Statement:
+def statement(
+    connection: Connection,
+    projects: Sequence[int],
+    month: date,
+    by: str = "cost_center",
+    most_charges: int | None = None,
+) -> Statement:
     """The statement of a month over some projects. The transaction should be REPEATABLE READ: it is several questions.
+
+    The charges are added up to tie it out, unless they are more than `most_charges`.
 
     Units    USD of effective cost; amounts in cents by largest remainder over the rounded total.
     Raises   BadInput for another payer than a cost centre or a team.
@@ -29,14 +37,16 @@ def statement(connection: Connection, projects: Sequence[int], month: date, by: 
     whole = connection.execute(
         text(
             f"SELECT a.{by} AS payer, sum(r.effective_cost) AS cost, sum(r.calls) AS calls, "
-            "sum(r.unpriced_calls) AS unpriced FROM rollup_calls r "
+            "sum(r.unpriced_calls) AS unpriced, sum(r.charges) AS charges FROM rollup_calls r "
             "JOIN attributions a USING (project_id, attribution_id) WHERE r.project_id = ANY(:projects) "
             "AND r.grain = 'day' AND r.period_start >= :start AND r.period_start < :end "
             "GROUP BY 1 HAVING sum(r.charges) <> 0"
         ),
         scope,
     )
+    charges = 0
     for row in whole:
+        charges += int(row.charges)
         rows[row.payer] = StatementRow(
             row.payer, direct=row.cost, calls=int(row.calls), unpriced_calls=int(row.unpriced)
         )
@@ -65,15 +75,17 @@ def statement(connection: Connection, projects: Sequence[int], month: date, by: 
     keyed = {"" if payer is None else f"={payer}": row for payer, row in rows.items()}
     for key, amount in document_amounts({key: row.total for key, row in keyed.items()}).items():
         keyed[key].amount = amount
-    ledger: Any = connection.execute(
-        text(
-            "SELECT coalesce(sum(effective_cost), 0) FROM charges "
-            "WHERE project_id = ANY(:projects) AND month = :month AND superseded_at IS NULL"
-        ),
-        scope,
-    ).scalar_one()
+    ledger: Any = None
+    if most_charges is None or charges <= most_charges:
+        ledger = connection.execute(
+            text(
+                "SELECT coalesce(sum(effective_cost), 0) FROM charges "
+                "WHERE project_id = ANY(:projects) AND month = :month AND superseded_at IS NULL"
+            ),
+            scope,
+        ).scalar_one()
     ordered = sorted(rows.values(), key=lambda row: (row.payer is None, -row.total, row.payer or ""))
-    return Statement(month, by, ordered, ledger, sum(row.unpriced_calls for row in ordered))
+    return Statement(month, by, ordered, charges, ledger, sum(row.unpriced_calls for row in ordered))
 
 
 def _name_owners(connection: Connection, rows: dict[str | None, StatementRow], scope: dict[str, Any], by: str) -> None:
