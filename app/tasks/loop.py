@@ -9,8 +9,6 @@ from app import wiring
 
 BOX_SECONDS = 2.0
 """After this a task ends and asks for another one, so that the other queues of a worker get their turn."""
-
-
 REST = 2.0
 """A worker rests for so many times what its last small batch took: a batch has a price of about a tenth of a second,
 however little it holds, and what gathers meanwhile shares it."""

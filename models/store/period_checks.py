@@ -1,5 +1,6 @@
 """What stands between a month and its close: each check with its number and what to do about it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -36,6 +37,21 @@ def month_bounds(month: date) -> tuple[datetime, datetime]:
     """First moment of a month and of the next one, UTC."""
     after = next_month(month)
     return datetime(month.year, month.month, 1, tzinfo=UTC), datetime(after.year, after.month, 1, tzinfo=UTC)
+
+
+def ledger_total(
+    connection: Connection, projects: Sequence[int], month: date, charges: int, most_charges: int | None
+) -> Decimal | None:
+    """Σ of the live charges of a month, which are so many; None where they are more than `most_charges`."""
+    if most_charges is not None and charges > most_charges:
+        return None
+    return connection.execute(
+        text(
+            "SELECT coalesce(sum(effective_cost), 0) FROM charges "
+            "WHERE project_id = ANY(:projects) AND month = :month AND superseded_at IS NULL"
+        ),
+        {"projects": list(projects), "month": month},
+    ).scalar_one()
 
 
 def checks_of(
@@ -83,9 +99,7 @@ def checks_of(
         ),
         scope,
     ).one()
-    charged = None
-    if most_charges is None or sums.charges <= most_charges:
-        charged = connection.execute(text(f"SELECT coalesce(sum(effective_cost), 0) {live}"), scope).scalar_one()
+    charged = ledger_total(connection, [project_id], month, sums.charges, most_charges)
     checks = [_over(end, at), _pending(pending), _capacity(hours)]
     checks += [_unpriced(bare.unpriced, int(bare.tokens)), _usage(bare.unused)]
     checks += [_unallocated(sums.unallocated, sums.cost), _late(late.corrections, late.cost)]

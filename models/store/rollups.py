@@ -4,7 +4,7 @@ A cell may lie in several parts that add up, so figures are complete at the comm
 wait for one another, and nothing is counted twice: a part and its charges are one transaction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from models.store.engine import PLANNED_ANEW
 from models.store.spend_rates import add_minutes
-from models.store.sums import CALL_SUMS, LINE_SUMS, added, differs_from_zero, lines_of_charges, of_charges
+from models.store.sums import CALL_SUMS, LINE_SUMS, added, lines_of_charges, merge_parts, of_charges
 from models.store.unit_sums import CELL, UNIT_OF_CELL, restate_units
 
 ROLLUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -25,6 +25,7 @@ GATHER_SECONDS = 20
 DUE = f"dirty_hours WHERE since <= now() - interval '{GATHER_SECONDS} seconds'"
 """A merge writes whole hours, days and months anew, and no figure waits for it: let parts gather first."""
 
+_WITHIN = "grain = :grain AND project_id = :project_id AND period_start = ANY(:periods)"
 _STAGED = "(SELECT 1 AS sign, i.* FROM charges_in i UNION ALL SELECT -1 AS sign, o.* FROM charges_out o)"
 
 
@@ -142,10 +143,7 @@ def hours_are_due(connection: Connection) -> bool:
 
 
 def merge_hours(connection: Connection, project_id: int, hours: list[datetime]) -> int:
-    """Put the parts of these hours, their days and months together: one row per cell. Returns the rows that went.
-
-    One statement per table deletes and inserts: a part that arrives meanwhile is not seen and stays for later.
-    """
+    """Put the parts of these hours, their days and months together: one row per cell. Returns the rows that went."""
     days = sorted({hour.replace(hour=0) for hour in hours})
     months = sorted({day.replace(day=1) for day in days})
     gone = 0
@@ -153,30 +151,6 @@ def merge_hours(connection: Connection, project_id: int, hours: list[datetime]) 
         cell = ("project_id", "grain", "period_start", *dimensions)
         for grain, periods in zip(GRAINS, (hours, days, months), strict=True):
             scope = {"project_id": project_id, "grain": grain, "periods": list(periods)}
-            gone += _merge(connection, table, cell, sums, scope)
+            merging = merge_parts(table, cell, sums, _WITHIN, "charges = 0")
+            gone += connection.execute(text(merging), scope).scalar_one()
     return gone
-
-
-def _merge(
-    connection: Connection,
-    table: str,
-    cell: Sequence[str],
-    sums: Sequence[str],
-    scope: Mapping[str, object],
-) -> int:
-    names = ", ".join(cell)
-    amounts = ", ".join(f"sum({name})" for name in sums)
-    within = "grain = :grain AND project_id = :project_id AND period_start = ANY(:periods)"
-    # Only cells that lie in several parts, or came to nothing: the others are as they should be.
-    return connection.execute(
-        text(
-            f"WITH chosen AS (SELECT id, count(*) OVER (PARTITION BY {names}) AS parts, charges FROM {table} "
-            f"WHERE {within}), "
-            f"parts AS (DELETE FROM {table} WHERE id IN (SELECT id FROM chosen WHERE parts > 1 OR charges = 0) "
-            "RETURNING *), "
-            f"merged AS (INSERT INTO {table} ({names}, {', '.join(sums)}) "
-            f"SELECT {names}, {amounts} FROM parts GROUP BY {names} HAVING {differs_from_zero(sums)} RETURNING 1) "
-            "SELECT (SELECT count(*) FROM parts) - (SELECT count(*) FROM merged)"
-        ),
-        scope,
-    ).scalar_one()

@@ -7,6 +7,8 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
+from models.store.sums import merge_parts
+
 MINUTES = 360
 WEEKS = 8
 SCOPES = ("agent", "team")
@@ -47,16 +49,8 @@ def merge_minutes(connection: Connection, at: datetime) -> None:
         text("DELETE FROM spend_minutes WHERE minute < :start"),
         {"start": at.replace(second=0, microsecond=0) - timedelta(minutes=MINUTES + 5)},
     )
-    # A part that arrives meanwhile is not seen and stays; who merges at the same time finds what is left.
-    connection.execute(
-        text(
-            "WITH chosen AS (SELECT id, cost, count(*) OVER (PARTITION BY project_id, attribution_id, minute) AS parts"
-            " FROM spend_minutes), parts AS (DELETE FROM spend_minutes WHERE id IN"
-            " (SELECT id FROM chosen WHERE parts > 1 OR cost = 0) RETURNING *) "
-            "INSERT INTO spend_minutes (project_id, attribution_id, minute, cost) "
-            "SELECT project_id, attribution_id, minute, sum(cost) FROM parts GROUP BY 1, 2, 3 HAVING sum(cost) <> 0"
-        )
-    )
+    cell = ("project_id", "attribution_id", "minute")
+    connection.execute(text(merge_parts("spend_minutes", cell, ("cost",), "true", "cost = 0")))
 
 
 def spend_rates(connection: Connection, at: datetime) -> list[SpendRate]:

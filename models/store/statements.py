@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from models.core.errors import BadInput
 from models.core.payers import ZERO, Statement, StatementRow
 from models.costs.corrections import document_amounts
-from models.store.period_checks import month_bounds
+from models.store.period_checks import ledger_total, month_bounds
 
 PAYERS = ("cost_center", "team")
 
@@ -75,15 +75,7 @@ def statement(
     keyed = {"" if payer is None else f"={payer}": row for payer, row in rows.items()}
     for key, amount in document_amounts({key: row.total for key, row in keyed.items()}).items():
         keyed[key].amount = amount
-    ledger: Any = None
-    if most_charges is None or charges <= most_charges:
-        ledger = connection.execute(
-            text(
-                "SELECT coalesce(sum(effective_cost), 0) FROM charges "
-                "WHERE project_id = ANY(:projects) AND month = :month AND superseded_at IS NULL"
-            ),
-            scope,
-        ).scalar_one()
+    ledger = ledger_total(connection, projects, month, charges, most_charges)
     ordered = sorted(rows.values(), key=lambda row: (row.payer is None, -row.total, row.payer or ""))
     return Statement(month, by, ordered, charges, ledger, sum(row.unpriced_calls for row in ordered))
 

@@ -37,6 +37,23 @@ def differs_from_zero(columns: Sequence[str]) -> str:
     return f"({', '.join(f'sum({column})' for column in columns)}) <> ({', '.join('0' for _ in columns)})"
 
 
+def merge_parts(table: str, cell: Sequence[str], sums: Sequence[str], within: str, is_empty: str) -> str:
+    """The statement that puts the parts of each cell `within` a table into one row, and says how many rows went.
+
+    It deletes and inserts at once: a part that arrives meanwhile is not seen and stays for later, and who merges at the
+    same time finds what is left. Cells that lie in one part are as they should be, unless they came to nothing.
+    """
+    names = ", ".join(cell)
+    return (
+        f"WITH chosen AS (SELECT id, count(*) OVER (PARTITION BY {names}) AS parts, {is_empty} AS is_empty "
+        f"FROM {table} WHERE {within}), "
+        f"parts AS (DELETE FROM {table} WHERE id IN (SELECT id FROM chosen WHERE parts > 1 OR is_empty) RETURNING *), "
+        f"merged AS (INSERT INTO {table} ({names}, {', '.join(sums)}) "
+        f"SELECT {names}, {added(sums)} FROM parts GROUP BY {names} HAVING {differs_from_zero(sums)} RETURNING 1) "
+        "SELECT (SELECT count(*) FROM parts) - (SELECT count(*) FROM merged)"
+    )
+
+
 def of_charges(alias: str = "c", sign: str = "1", wanted: tuple[str, ...] = CALL_SUMS) -> str:
     """The call sums over charges. `sign` is a column or number that is 1 for charges that come, -1 for those that go.
 
