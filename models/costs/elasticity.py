@@ -1,5 +1,6 @@
 """Did demand eat the saving? Rebound of a price change, elasticity of volume to price. No I/O, no clock."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -96,7 +97,7 @@ def elasticity(days: Sequence[Day]) -> Elasticity:
              is wider than 3.
     """
     changes = [
-        (after.day, np.log(after.price / before.price), np.log(after.volume / before.volume))
+        (after.day, math.log(after.price / before.price), math.log(after.volume / before.volume))
         for before, after in pairwise(days)
         if (after.day - before.day).days == 1 and min(before.price, before.volume, after.price, after.volume) > 0
     ]

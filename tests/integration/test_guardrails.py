@@ -355,6 +355,18 @@ def test_the_decomposition_of_the_api_adds_up(api: TestClient) -> None:
     assert api.get("/api/v1/jevons/forecast").status_code == 400
 
 
+def test_elasticity_says_how_many_days_it_has_when_they_are_too_few(api: TestClient, database: Engine) -> None:
+    # Three whole days of its own: whether other tests' calls lie on two depends on the hour they run at.
+    today = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+    for days in (4, 3, 2):
+        send(database, loop(9000 + days, 12 - 2 * days, today - timedelta(days=days), agent="elastic"))
+    derive()
+    asked = {"filter": "agent:elastic", "end": (today - timedelta(days=1)).isoformat()}
+    found = api.get("/api/v1/jevons/elasticity", params=asked).json()
+    assert (found["days"], found["price_changes"], found["elasticity"]) == (2, 0, None)
+    assert "prices moved on 0 of 2 days" in found["reason"]
+
+
 @pytest.mark.parametrize("scope", ["agent", "team"])
 def test_rates_of_spend_are_the_charges_of_each_minute(api: TestClient, database: Engine, scope: str) -> None:
     for number, minutes in enumerate((3, 30, 30, 200)):

@@ -1,5 +1,7 @@
 """Rebound by hand, and a planted elasticity found again."""
 
+import json
+from dataclasses import asdict
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -88,6 +90,13 @@ def test_too_few_price_changes_give_a_reason_instead_of_a_number() -> None:
     assert found.jevons is None
     assert found.reason is not None
     assert "Not enough price changes" in found.reason
+
+
+@pytest.mark.parametrize("price_changes", [1, 3, 40])
+def test_what_is_told_is_plain_numbers_that_json_can_carry(price_changes: int) -> None:
+    found = elasticity(history(1, -1.5, price_changes=price_changes))
+    assert type(found.price_changes) is int
+    assert json.loads(json.dumps(asdict(found)))["days"] == found.days
 
 
 def test_noise_that_hides_the_slope_gives_a_reason_instead_of_a_number() -> None:
