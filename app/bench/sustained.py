@@ -15,7 +15,7 @@ BATCH = 64
 CONNECTIONS = 8
 BACKLOG_SECONDS = 2.0
 """While the maximum is looked for, so much work is kept waiting: enough that no worker idles."""
-CALMER = (0.97, 0.88, 0.8, 0.72, 0.65)
+CALMER = (0.97, 0.94, 0.91, 0.88, 0.8, 0.72, 0.65)
 """Shares of the governed rate that are tried one after the other until the lag is flat."""
 FLAT = 0.05
 """A backlog is flat when it grows by less than this share of the rate."""

@@ -4,6 +4,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -104,7 +105,20 @@ class Memory:
 
     at: float
     by_service: dict[str, float]
-    """Resident; of PostgreSQL what all its processes have for themselves: its shared buffers fill up by design."""
+    """Resident; of PostgreSQL what its processes have beside the shared buffers, which fill up by design."""
+
+
+def anonymous_bytes(process: psutil.Process) -> int:
+    """Bytes of a process that lie in no file and in no memory made to be shared, as Linux counts them.
+
+    Memory unique to a process (USS) is more: of the shared buffers it holds every page that no other process has
+    touched yet, so it moves with the age of connections.
+    """
+    for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+        name, _, size = line.partition(":")
+        if name == "Pss_Anon":
+            return int(size.split()[0]) * 1024
+    raise OSError(f"this kernel does not tell the anonymous memory of process {process.pid}")
 
 
 class MemoryWatch:
@@ -134,8 +148,8 @@ class MemoryWatch:
                     found[name] = process.memory_info().rss / MIB
                 elif self.with_postgres:
                     every = [process, *process.children()]
-                    found[name] = sum(one.memory_full_info().uss for one in every) / MIB
-            except psutil.Error:
+                    found[name] = sum(map(anonymous_bytes, every)) / MIB
+            except (psutil.Error, OSError):
                 continue
         return Memory(time.time(), found)
 
