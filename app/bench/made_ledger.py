@@ -51,7 +51,7 @@ FROM generate_series(CAST(:from_task AS bigint), CAST(:to_task AS bigint) - 1) t
 # Two models per agent and task, three agents of one team, one call after the other.
 _CALL = """
 SELECT n, t, decode(lpad(to_hex(t), 16, '0') || md5(t::text), 'hex') AS long_id,
-       CAST(:start AS timestamptz) + t * (CAST(:width AS interval) / :tasks)
+       CAST(:start AS timestamptz) + (t - :first_task) * (CAST(:width AS interval) / :tasks)
        + (n - t * :per_task) * interval '37 seconds' + n % 1000 * interval '1 millisecond' AS end_at,
        t % :teams * :per_team + (n - t * :per_task) % :agents * (:per_team / :agents)
        + ((t + n) % 2 + t % 3) * 2 + n % 2 AS template
@@ -60,8 +60,10 @@ FROM (SELECT n, n / :per_task AS t
 """
 
 
-def fill(database_url: str, calls: int) -> float:
-    """Calls, their charges and every sum of them, added to the first project; returns the seconds that took.
+def fill(database_url: str, calls: int, already: int = 0) -> float:
+    """Make the month one of `calls` calls, their charges and every sum of them; returns the seconds that took.
+
+    They are of the first project. `already` is how many an earlier filling made.
 
     Raises   BenchFailed where tasks are still being counted long after.
     """
@@ -70,7 +72,7 @@ def fill(database_url: str, calls: int) -> float:
     try:
         with engine.connect() as connection:
             project_id = list_projects(connection)[0].id
-        _make(engine, project_id, calls)
+        _make(engine, project_id, calls, already)
         _await_counting(engine)
     finally:
         engine.dispose()
@@ -83,13 +85,14 @@ def fill(database_url: str, calls: int) -> float:
     return time.monotonic() - began
 
 
-def _make(engine: Engine, project_id: int, calls: int) -> None:
+def _make(engine: Engine, project_id: int, calls: int, already: int) -> None:
     facts = {
         "project_id": project_id,
         "start": START,
         "end": END,
         "width": END - START,
-        "tasks": calls // CALLS_PER_TASK,
+        "first_task": already // CALLS_PER_TASK,
+        "tasks": (calls - already) // CALLS_PER_TASK,
         "per_task": CALLS_PER_TASK,
         "teams": TEAMS,
         "agents": AGENTS,
@@ -97,7 +100,7 @@ def _make(engine: Engine, project_id: int, calls: int) -> None:
     }
     with engine.begin() as connection:
         ensure_months(connection, [START.date()])
-    for first in range(0, calls, BATCH_CALLS):
+    for first in range(already, calls, BATCH_CALLS):
         last = min(first + BATCH_CALLS, calls)
         with engine.begin() as connection:
             connection.execute(text("SET LOCAL synchronous_commit = off"))

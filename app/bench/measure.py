@@ -4,6 +4,7 @@ import os
 import random
 import statistics
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from app.bench import limits, rating
@@ -35,7 +36,7 @@ class Load:
     lag_seconds: float = 20
     repeats: int = 40
     ledgers: list[int] = field(default_factory=lambda: [MILLION])
-    """Calls in the made-up months that questions are asked about."""
+    """Calls in the made-up month that questions are asked about, growing."""
 
 
 QUICK = Load(spans=16_384, sustained_seconds=10, lag_seconds=8, repeats=20)
@@ -78,8 +79,8 @@ def measure(instance: Instance, load: Load, say: Say, found: dict[str, float]) -
         found |= measure_cases(instance, backlog)
     found |= measure_corpus()
     found |= bytes_per_span(instance.database_url)
-    for calls in load.ledgers:
-        found |= measure_questions(instance, calls, load.repeats, say)
+    for already, calls in pairwise([0, *load.ledgers]):
+        found |= measure_questions(instance, calls, already, load.repeats, say)
     done("questions")
     found |= measure_repricing(instance)
     say(f"re-priced {found['re-price: calls']:,.0f} calls, {found['re-price: calls/s']:,.0f} a second")

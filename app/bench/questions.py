@@ -36,10 +36,13 @@ def ask(instance: Instance, question: dict[str, str], repeats: int) -> list[floa
     return sorted(took[1:])
 
 
-def measure_questions(instance: Instance, calls: int, repeats: int, say: Say) -> dict[str, float]:
-    """p50 and p95 in ms of every question on a month of so many calls; the limit of the same database beside them."""
+def measure_questions(instance: Instance, calls: int, already: int, repeats: int, say: Say) -> dict[str, float]:
+    """p50 and p95 in ms of every question on a month of `calls` calls, and the limit of the same database beside them.
+
+    `already` of the calls were made for an earlier size.
+    """
     label = f"{calls // 1_000_000} M" if calls >= 1_000_000 else f"{calls // 1000} k"
-    seconds = made_ledger.fill(instance.database_url, calls)
+    seconds = made_ledger.fill(instance.database_url, calls, already)
     say(f"a month of {label} calls made in {seconds:.0f} s")
     found: dict[str, float] = {}
     narrow: list[float] = []

@@ -34,7 +34,6 @@ def bench(
     from app.bench.measure import MILLION, QUICK, Load, measure, write_json
     from app.bench.peers import default_root, measure_peers
     from app.bench.report import table
-    from models.core.errors import JevonsError
 
     load = QUICK if quick else Load(spans=spans, sustained_seconds=sustained_seconds, lag_seconds=lag_seconds)
     if large:
@@ -43,13 +42,13 @@ def bench(
     began = datetime.now(UTC)
     names = [name.strip() for name in peers.split(",") if name.strip()]
     found: dict[str, float] = {}
-    failed: JevonsError | None = None
+    failed: Exception | None = None
     try:
         with started(api_processes, workers, _say) as instance:
             measure(instance, load, _say, found)
         if names:
             found |= measure_peers(names, peers_dir or default_root(), _say)
-    except JevonsError as fault:
+    except Exception as fault:
         failed = fault  # What was measured until then is shown all the same.
     after = os.getloadavg()
     minutes = (datetime.now(UTC) - began).total_seconds() / 60
