@@ -115,3 +115,27 @@ def test_the_audit_trail_is_a_chain_and_tells_where_it_was_broken(migrated) -> N
 def test_not_even_the_owner_changes_the_audit_trail_by_dml(owner_engine: Engine, statement: str) -> None:
     with owner_engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
         connection.execute(text(statement))
+
+
+def test_new_partitions_leave_the_same_columns_out_of_their_statistics(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url)
+    engine = make_engine(empty_database_url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT ledger_month('2031-05-01'), ensure_span_partitions('{2031-05-07}')"))
+            left_out = {
+                table: set(names)
+                for table, names in connection.execute(
+                    text(
+                        "SELECT attrelid::regclass::text, array_agg(attname::text) FROM pg_attribute "
+                        "WHERE attstattarget = 0 AND attnum > 0 GROUP BY 1"
+                    )
+                )
+            }
+    finally:
+        engine.dispose()
+    assert {"line_list_costs", "digest", "input"} <= left_out["charges"]
+    assert not {"project_id", "end_at", "superseded_at", "price_status"} & left_out["charges"]
+    assert left_out["charges_2031_05"] == left_out["charges"]
+    assert left_out["calls_2031_05"] == left_out["calls"] >= {"provenance", "digest", "reported_cost"}
+    assert left_out["spans_20310507"] == left_out["span_blocks"] >= {"body", "span_ids"}
