@@ -1,6 +1,7 @@
 """An embedded PostgreSQL: the binaries of a wheel, a cluster in the data directory, a launcher of our own."""
 
 import importlib.util
+import os
 import signal
 import subprocess
 import time
@@ -41,6 +42,9 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
 }
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(256 * 1024), "MALLOC_TRIM_THRESHOLD_": str(1024 * 1024)}
+"""What a large answer needed goes back to the system when it is told: left to itself, glibc keeps up to 64 MB of it in
+every server process that ever gave one."""
 PASSING = (b"shared memory block", b"lock file")
 """What the log says where backends of a killed server still hold its memory for a moment."""
 START_SECONDS = 300.0
@@ -222,7 +226,14 @@ class Postgres:
         while True:
             start_of_log = self.log.stat().st_size if self.log.exists() else 0
             # SIGINT is PostgreSQL's fast shutdown: what it gets when the launcher dies.
-            self.child = process.spawn(command, who=who, stop=signal.SIGINT, log=self.log, cwd=self.home)
+            self.child = process.spawn(
+                command,
+                who=who,
+                stop=signal.SIGINT,
+                log=self.log,
+                environment=ALLOCATOR | os.environ,
+                cwd=self.home,
+            )
             try:
                 self._wait(deadline)
             except EmbeddedServerError:

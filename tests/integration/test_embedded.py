@@ -15,6 +15,7 @@ import psycopg
 import pytest
 import redis
 
+from app.bench.watch import anonymous_bytes
 from app.embedded import postgres as embedded
 from app.embedded.postgres import MAJOR, Postgres, buffers_mb, memory_mb
 from app.embedded.process import EmbeddedServerError
@@ -74,6 +75,18 @@ def test_the_cluster_is_durable_checked_and_closed_to_those_without_the_password
         psycopg.connect(host="127.0.0.1", port=postgres.url.split(":")[-1].split("/")[0], user="jevons", password="no")
     assert stat.S_IMODE(postgres.address_file.stat().st_mode) == 0o600
     assert stat.S_IMODE(postgres.home.stat().st_mode) == 0o700
+
+
+def test_a_session_gives_back_what_a_large_answer_needed(postgres: Postgres) -> None:
+    with connect(postgres) as connection:
+        process = psutil.Process(connection.info.backend_pid)
+        connection.execute("SET work_mem = '64MB'")
+        before = anonymous_bytes(process)
+        # It needs 30 MB in small pieces; the last of them left alone used to keep several.
+        connection.execute(
+            "SELECT count(*) FROM (SELECT DISTINCT md5(n::text) FROM generate_series(1, 300000) n) d"
+        ).fetchall()
+        assert anonymous_bytes(process) - before < 2 * 2**20
 
 
 @as_root
