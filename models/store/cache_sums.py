@@ -11,7 +11,7 @@ from models.core.vocabulary import Granularity
 from models.costs.cache_report import GROUP
 from models.store.cost_sql import belonging, conditions, needs_unit, plan
 from models.store.cover import floor, widened
-from models.store.sums import LINE_SUMS, added, lines_of_charges
+from models.store.sums import lines_of_charges
 
 
 def calls_by_model(connection: Connection, query: CostQuery) -> list[tuple[Any, ...]]:
@@ -84,12 +84,12 @@ def _of_units(connection: Connection, query: CostQuery) -> tuple[str, str, str, 
         ),
         {"projects": list(query.projects), "first_month": first, "last_month": last},
     ).scalar_one()
+    of_charge = {name: f"c.{name}" for name in ("project_id", "attribution_id")}
     found = _CHARGES_OF_HOURS if was_closed else _CHARGES_OF_CALLS
     cells = (
         "WITH units AS MATERIALIZED (SELECT u.project_id, u.unit_id FROM work_units u "
-        f"WHERE u.project_id = ANY(:projects) AND {units}), found AS NOT MATERIALIZED ({found}), "
-        f"cells AS NOT MATERIALIZED (SELECT c.project_id, c.attribution_id, line.bucket, {added(LINE_SUMS, 'line')} "
-        f"FROM found c CROSS JOIN {lines_of_charges('c')} GROUP BY c.project_id, c.attribution_id, line.bucket)"
+        f"WHERE u.project_id = ANY(:projects) AND {units}), found AS MATERIALIZED ({found}), "
+        f"cells AS NOT MATERIALIZED ({lines_of_charges('found c', of_charge)})"
     )
     return cells, f"cells s{belonging(narrow, by_unit=False)}", where, parameters
 

@@ -9,7 +9,7 @@ from models.core.errors import BadInput
 from models.core.queries import CostQuery
 from models.core.vocabulary import DIMENSIONS, NARROW_DIMENSIONS, WIDE_DIMENSIONS, Granularity
 from models.store.cover import WIDTHS, Part, cover
-from models.store.sums import CALL_SUMS, LINE_SUMS, added, lines_of_charges, listed, of_charges
+from models.store.sums import CALL_SUMS, LINE_SUMS, lines_of_charges, listed, of_charges
 
 TAG = "tag:"
 # Looked up one by one, whatever the planner expects: these are few, and reading all units would take seconds.
@@ -145,18 +145,19 @@ def charges_of_period(
     parameters: dict[str, Any],
 ) -> str:
     """A query of the live charges of some minutes, added up, or taken off, by the keys and `at`."""
-    names = ", ".join("line.bucket" if key == "bucket" else f"c.{key}" for key in keys)
-    by_line = sums == LINE_SUMS
     sign = str(part.sign)
-    amounts = added(sums, "line") if by_line else of_charges("c", sign, sums)
-    lines = f" CROSS JOIN {lines_of_charges('c', sign)}" if by_line else ""
+    of_charge = {key: f"c.{key}" for key in keys if key != "bucket"} | {"at": time.format("c.end_at")}
     within = part.within("c.end_at", parameters)
     first, last = part.start.astimezone(UTC).date().replace(day=1), part.end.astimezone(UTC).date()
-    return (
-        f"SELECT {names}, {time.format('c.end_at')} AS at, {amounts} FROM charges c{lines} "
-        f"WHERE c.project_id = ANY(:projects) AND {within} AND c.superseded_at IS NULL "
-        f"AND c.month >= '{first}' AND c.month <= '{last}' GROUP BY {names}, {len(keys) + 1}"
+    source = (
+        f"charges c WHERE c.project_id = ANY(:projects) AND {within} AND c.superseded_at IS NULL "
+        f"AND c.month >= '{first}' AND c.month <= '{last}'"
     )
+    if sums == LINE_SUMS:
+        return f"SELECT {', '.join(keys)}, at, {', '.join(sums)} FROM ({lines_of_charges(source, of_charge, sign)}) l"
+    names = ", ".join(f"{value} AS {key}" for key, value in of_charge.items())
+    places = ", ".join(str(place) for place in range(1, len(of_charge) + 1))
+    return f"SELECT {names}, {of_charges('c', sign, sums)} FROM {source} GROUP BY {places}"
 
 
 def conditions(

@@ -31,13 +31,16 @@ _STAGED = "(SELECT 1 AS sign, i.* FROM charges_in i UNION ALL SELECT -1 AS sign,
 
 def add_parts(connection: Connection) -> None:
     """Add the staged charges (`charges_in`) and take off the superseded ones (`charges_out`), in every rollup."""
-    _insert(connection, _STAGED, "c.sign", {})
-    _insert_units(connection, "unit_parts", _STAGED, "c.sign", {})
-    add_minutes(connection, _STAGED)
+    any_go = connection.execute(text("SELECT EXISTS (SELECT FROM charges_out)")).scalar_one()
+    # Mostly none are superseded, and what only comes is cheaper to add up.
+    staged, sign = (_STAGED, "c.sign") if any_go else ("charges_in", "1")
+    _insert(connection, staged, sign, {})
+    _insert_units(connection, "unit_parts", staged, sign, {})
+    add_minutes(connection, staged, sign)
     connection.execute(
         text(
             "INSERT INTO dirty_hours (project_id, hour) "
-            f"SELECT DISTINCT project_id, date_trunc('hour', end_at, 'UTC') FROM {_STAGED} c"
+            f"SELECT DISTINCT project_id, date_trunc('hour', end_at, 'UTC') FROM {staged} c"
         )
     )
 
@@ -85,17 +88,20 @@ def rebuild_hours(connection: Connection, project_id: int, start: datetime, end:
 def _insert(
     connection: Connection, source: str, sign: str, scope: dict[str, object], grains: Sequence[str] = GRAINS
 ) -> None:
+    cell = {
+        "project_id": "c.project_id",
+        "period_start": "date_trunc('hour', c.end_at, 'UTC')",
+        "attribution_id": "c.attribution_id",
+    }
+    of_calls = (
+        f"SELECT {', '.join(f'{value} AS {name}' for name, value in cell.items())}, {of_charges('c', sign)} "
+        f"FROM {source} c GROUP BY 1, 2, 3"
+    )
     for table, (dimensions, sums) in ROLLUPS.items():
-        by_line = table == "rollup_lines"
-        keys = ", ".join("line.bucket" if name == "bucket" else f"c.{name}" for name in dimensions)
         columns = ", ".join(("project_id", "grain", "period_start", *dimensions, *sums))
-        amounts = added(LINE_SUMS, "line") if by_line else of_charges("c", sign)
-        more = f" CROSS JOIN {lines_of_charges('c', sign)}" if by_line else ""
         names = ", ".join(dimensions)
-        steps = [
-            f"hours AS MATERIALIZED (SELECT c.project_id, 'hour' AS grain, date_trunc('hour', c.end_at, 'UTC') "
-            f"AS period_start, {keys}, {amounts} FROM {source} c{more} GROUP BY c.project_id, 3, {keys})"
-        ]
+        hours = lines_of_charges(f"{source} c", cell, sign) if table == "rollup_lines" else of_calls
+        steps = [f"hours AS MATERIALIZED (SELECT 'hour' AS grain, h.* FROM ({hours}) h)"]
         for finer, grain in pairwise(GRAINS):
             if grain in grains:
                 steps.append(

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
-from models.store.sums import merge_parts
+from models.store.sums import merge_parts, signed
 
 MINUTES = 360
 WEEKS = 8
@@ -31,14 +31,15 @@ class SpendRate:
     """Average over the two weeks before the six hours; None where there is no such history."""
 
 
-def add_minutes(connection: Connection, staged: str) -> None:
+def add_minutes(connection: Connection, staged: str, sign: str) -> None:
     """Add the effective cost of usage that comes (sign 1) or goes (-1) to its minutes, as far as they are looked at."""
+    cost = f"sum({signed(sign, 'c.effective_cost')})"
     connection.execute(
         text(
             "INSERT INTO spend_minutes (project_id, attribution_id, minute, cost) "
-            "SELECT project_id, attribution_id, date_trunc('minute', end_at, 'UTC'), sum(sign * effective_cost) "
-            f"FROM {staged} c WHERE charge_class = 'usage' AND end_at >= now() - interval '{MINUTES + 1} minutes' "
-            "GROUP BY 1, 2, 3 HAVING sum(sign * effective_cost) <> 0"
+            f"SELECT project_id, attribution_id, date_trunc('minute', end_at, 'UTC'), {cost} FROM {staged} c "
+            f"WHERE charge_class = 'usage' AND end_at >= now() - interval '{MINUTES + 1} minutes' "
+            f"GROUP BY 1, 2, 3 HAVING {cost} <> 0"
         )
     )
 

@@ -1,6 +1,6 @@
 """What a rollup adds up, said once: the same expressions sum new charges, withdrawn ones, edge hours and rebuilds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from models.core.vocabulary import BUCKETS
 
@@ -54,6 +54,13 @@ def merge_parts(table: str, cell: Sequence[str], sums: Sequence[str], within: st
     )
 
 
+def signed(sign: str, amount: str) -> str:
+    """An amount that comes or goes. Multiplying by a column would make a decimal of the sign for every row."""
+    if sign in ("1", "-1"):
+        return f"{sign.removesuffix('1')}({amount})"
+    return f"CASE WHEN {sign} > 0 THEN {amount} ELSE -({amount}) END"
+
+
 def of_charges(alias: str = "c", sign: str = "1", wanted: tuple[str, ...] = CALL_SUMS) -> str:
     """The call sums over charges. `sign` is a column or number that is 1 for charges that come, -1 for those that go.
 
@@ -72,41 +79,61 @@ def of_charges(alias: str = "c", sign: str = "1", wanted: tuple[str, ...] = CALL
         "calls": f"sum({calls})",
         "errors": f"sum({calls}) FILTER (WHERE {alias}.is_error)",
         "unpriced_calls": f"sum({calls}) FILTER (WHERE {unpriced})",
-        "unpriced_tokens": f"sum({sign} * {alias}.unpriced_tokens)",
-        **{token: f"sum({sign} * {alias}.{token})" for token in TOKENS},
-        **{cost: f"sum({sign} * {alias}.{cost})" for cost in COSTS[:3]},
-        "cache_savings": f"sum({sign} * ({alias}.uncached_cost - {alias}.effective_cost))",
+        "unpriced_tokens": f"sum({signed(sign, f'{alias}.unpriced_tokens')})",
+        **{token: f"sum({signed(sign, f'{alias}.{token}')})" for token in TOKENS},
+        **{cost: f"sum({signed(sign, f'{alias}.{cost}')})" for cost in COSTS[:3]},
+        "cache_savings": f"sum({signed(sign, f'{alias}.uncached_cost - {alias}.effective_cost')})",
     }
     return ", ".join(f"coalesce({expression}, 0) AS {name}" for name, expression in counted.items() if name in wanted)
 
 
-def lines_of_charges(alias: str = "c", sign: str = "1") -> str:
-    """A LATERAL subquery `line` with one row per bucket that has tokens and one per priced line of a charge.
+def lines_of_charges(source: str, keys: Mapping[str, str], sign: str = "1") -> str:
+    """A query of the line sums of charges: the keys, `bucket`, then LINE_SUMS, one row per group.
 
-    Tokens come from the disjoint buckets and costs from the lines, so that both add up to the charge however a
-    detail (audio, an image, a request fee) is priced apart. The arrays are taken apart in the list of columns, where
-    they go along together without a table between: that takes a quarter less than one unnest of them all.
+    `source` is a FROM item with its WHERE that names the charges `c`; it is read twice. `keys` are expressions over
+    it by their names. Tokens come from the disjoint buckets and costs from the lines, so that both add up to the
+    charge however a detail (audio, an image, a request fee) is priced apart. Tokens are added up per group before they
+    are told by bucket; the arrays of lines are taken apart in the list of columns, where they go along together.
     """
-    known = f"{alias}.price_status = 'priced'"
-    pairs = ", ".join(f"('{token}', {alias}.{token})" for token in TOKENS)
-    return f"""LATERAL (
-        SELECT bucket, {sign} AS charges, 0 AS priced_charges, 0 AS listed_charges, {sign} * count AS tokens,
-               CASE WHEN {known} THEN 0 ELSE {sign} * count END AS unpriced_tokens, 0::bigint AS quantity,
-               0::numeric AS list_cost, 0::numeric AS billed_cost, 0::numeric AS effective_cost,
-               0::numeric AS cache_savings
-        FROM (VALUES {pairs}) AS counted (bucket, count) WHERE count <> 0
-        UNION ALL
-        SELECT part.bucket, {sign}, CASE WHEN {known} THEN {sign} ELSE 0 END,
-               CASE WHEN part.list_cost IS NULL THEN 0 ELSE {sign} END, 0, 0, {sign} * part.quantity,
-               {sign} * coalesce(part.list_cost, 0),
-               CASE WHEN {known} THEN {sign} * part.billed_cost ELSE 0 END,
-               CASE WHEN {known} THEN {sign} * part.effective_cost ELSE 0 END,
-               CASE WHEN {alias}.uncached_cost IS NULL THEN 0
-                    ELSE {sign} * (part.uncached_cost - part.effective_cost) END
-        FROM (SELECT unnest({alias}.line_buckets) AS bucket, unnest({alias}.line_quantities) AS quantity,
-                     unnest({alias}.line_list_costs) AS list_cost,
-                     unnest(coalesce({alias}.line_billed_costs, {alias}.line_list_costs)) AS billed_cost,
-                     unnest(coalesce({alias}.line_effective_costs, {alias}.line_billed_costs,
-                                     {alias}.line_list_costs)) AS effective_cost,
-                     unnest(coalesce({alias}.line_uncached_costs, {alias}.line_list_costs)) AS uncached_cost) AS part
-    ) AS line"""
+    known = "c.price_status = 'priced'"
+    names = ", ".join(keys)
+    groups = ", ".join(f"{expression} AS {name}" for name, expression in keys.items())
+    # By place: a name would mean the column of the charge where there is one.
+    places = ", ".join(str(place) for place in range(1, len(keys) + 1))
+    of_line = sign if sign in ("1", "-1") else "sign"
+    tokens = ", ".join(
+        f"sum({sign}) FILTER (WHERE c.{token} <> 0) AS charges_{token}, "
+        f"sum({signed(sign, f'c.{token}')}) AS {token}, "
+        f"sum({signed(sign, f'c.{token}')}) FILTER (WHERE NOT {known}) AS unpriced_{token}"
+        for token in TOKENS
+    )
+    pairs = ", ".join(f"('{token}', charges_{token}, {token}, unpriced_{token})" for token in TOKENS)
+    costs = {"list_cost": "true", "billed_cost": "is_known", "effective_cost": "is_known"}
+    sums = {
+        "charges": f"sum({of_line})",
+        "priced_charges": f"sum({of_line}) FILTER (WHERE is_known)",
+        "listed_charges": f"sum({of_line}) FILTER (WHERE list_cost IS NOT NULL)",
+        "tokens": "0",
+        "unpriced_tokens": "0",
+        "quantity": f"sum({signed(of_line, 'quantity')})",
+        **{name: f"sum({signed(of_line, name)}) FILTER (WHERE {where})" for name, where in costs.items()},
+        "cache_savings": f"sum({signed(of_line, 'uncached_cost - effective_cost')}) FILTER (WHERE has_uncached)",
+    }
+    return f"""
+        WITH counted AS (SELECT {groups}, {tokens} FROM {source} GROUP BY {places}), taken_apart AS (
+            SELECT {groups}, {sign} AS sign, {known} AS is_known, c.uncached_cost IS NOT NULL AS has_uncached,
+                   unnest(c.line_buckets) AS bucket, unnest(c.line_quantities) AS quantity,
+                   unnest(c.line_list_costs) AS list_cost,
+                   unnest(coalesce(c.line_billed_costs, c.line_list_costs)) AS billed_cost,
+                   unnest(coalesce(c.line_effective_costs, c.line_billed_costs, c.line_list_costs)) AS effective_cost,
+                   unnest(coalesce(c.line_uncached_costs, c.line_list_costs)) AS uncached_cost
+            FROM {source}
+        )
+        SELECT {names}, bucket, {added(LINE_SUMS)} FROM (
+            SELECT {names}, bucket, {", ".join(f"coalesce({value}, 0) AS {name}" for name, value in sums.items())}
+            FROM taken_apart GROUP BY {names}, bucket
+            UNION ALL
+            SELECT {names}, bucket, charges, 0, 0, tokens, coalesce(unpriced_tokens, 0), 0, 0, 0, 0, 0
+            FROM counted, LATERAL (VALUES {pairs}) AS told (bucket, charges, tokens, unpriced_tokens)
+            WHERE charges IS NOT NULL
+        ) every GROUP BY {names}, bucket"""

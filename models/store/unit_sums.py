@@ -63,7 +63,7 @@ def merge_units(connection: Connection, limit: int) -> int:
     taken = connection.execute(text(_TAKE), {"limit": limit}).one()
     if not taken.parts:
         return 0
-    connection.execute(text("ANALYZE units_taken"))
+    connection.execute(text(f"ANALYZE units_taken ({', '.join(CELL)}, charges)"))
     connection.execute(text(_CELLS))
     for kind in ("task", "session"):
         connection.execute(text(_totals("units_taken", kind)), execution_options=PLANNED_ANEW)
