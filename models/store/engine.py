@@ -8,7 +8,7 @@ from models.store import packed_arrays
 
 APP_ROLE = "jevons_app"
 OWNER_ROLE = "jevons_owner"
-RECYCLE_SECONDS = 600
+RECYCLE_SECONDS = 180
 PLANNED_ANEW: Final = {"planned_anew": True}
 """Execution options of a statement that looks up many keys in a table that grows: it is planned for the table as it is.
 
@@ -31,7 +31,8 @@ def make_engine(url: str, *, role: str | None = APP_ROLE, pool_size: int = 5, ma
         max_overflow=max_overflow,
         # The last one given back first: its server process has its caches filled and its statements prepared.
         pool_use_lifo=True,
-        # A server process keeps what it ever planned and looked up: after a while a fresh one takes its place.
+        # A server process keeps what it ever planned and looked up, for minutes more and more: a fresh one takes its
+        # place before that is much.
         pool_recycle=RECYCLE_SECONDS,
         # A server that restarted must not cost the next request an error.
         pool_pre_ping=True,
