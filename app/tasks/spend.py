@@ -24,7 +24,7 @@ from models.costs.budgets import BudgetPeriod, BudgetState, budget_state, parse_
 from models.costs.burn import Burn, burn_rate
 from models.costs.forecast import LEAST, forecast
 from models.store.controls import list_budgets
-from models.store.incidents import report, resolve_ended_budgets
+from models.store.incidents import report, resolve_calm_budgets, resolve_ended_budgets
 from models.store.spend_rates import SpendRate, merge_minutes, spend_rates
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,9 @@ def spend() -> int:
     at = datetime.now(UTC)
     with wiring.current().transaction() as connection:
         budgets = list_budgets(connection)
-    found = [(budget.project_id, one) for budget in budgets if (one := budget_report(budget, at)) is not None]
+    reports = [(budget, budget_report(budget, at)) for budget in budgets]
+    found = [(budget.project_id, one) for budget, one in reports if one is not None]
+    calm = [budget.id for budget, one in reports if one is None and budget.period == BudgetPeriod.ROLLING]
     with wiring.current().transaction() as connection:
         merge_minutes(connection, at)
     with wiring.current().transaction() as connection:
@@ -52,6 +54,7 @@ def spend() -> int:
         for project_id, one in found:
             report(connection, project_id, one, at)
         resolve_ended_budgets(connection, at)
+        resolve_calm_budgets(connection, calm, at)
     if found:
         wiring.current().hint("deliver")
     return len(found)
@@ -70,13 +73,19 @@ def state_of_budget(budget: Budget, at: datetime) -> tuple[BudgetState, datetime
 
 
 def budget_report(budget: Budget, at: datetime) -> Report | None:
-    """What a budget has to say: the highest threshold reached, or that the forecast is over it; None if neither."""
+    """What a budget has to say: the highest threshold reached, or that the forecast is over it; None if neither.
+
+    A rolling period never ends: its incident is that of the calendar month, so that each threshold is told again then.
+    """
     state, start, end = state_of_budget(budget, at)
     if not state.reached:
         return None
     last = state.reached[-1]
-    rolling = budget.period == BudgetPeriod.ROLLING
-    named = at.strftime("%Y-%m") if rolling else rfc3339(start)
+    named, over = rfc3339(start), end
+    if budget.period == BudgetPeriod.ROLLING:
+        zone = ZoneInfo(wiring.current().settings.timezone)
+        month, over = period_bounds(BudgetPeriod.MONTH, at, zone)
+        named = month.astimezone(zone).strftime("%Y-%m")
     passed = f"{last} % of" if last != "forecast" else "a forecast over"
     return Report(
         dedup_key=f"budget:{budget.project_id}:{budget.id}:{named}",
@@ -88,7 +97,12 @@ def budget_report(budget: Budget, at: datetime) -> Report | None:
         cost_per_minute=None,
         budget_id=budget.id,
         dimensions=dict(parse_filters(budget.filters)),
-        evidence={**_evidence(state), "period_start": rfc3339(start), "period_end": rfc3339(end)},
+        evidence={
+            **_evidence(state),
+            "period_start": rfc3339(start),
+            "period_end": rfc3339(end),
+            "over_at": rfc3339(over),
+        },
         event=f"threshold:{last}",
         channels=budget.channels,
     )

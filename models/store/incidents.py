@@ -5,7 +5,7 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Row, select, update
+from sqlalchemy import Connection, DateTime, Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from models.core.controls import Channel, Incident, IncidentState, Report
@@ -14,6 +14,8 @@ from models.store.controls import list_channels
 from models.tables.controls import DeliveryRow, IncidentRow
 
 COLUMNS = tuple(getattr(IncidentRow, field.name) for field in fields(Incident))
+CALM = "below every threshold"
+"""Who resolves a rolling budget's incident when spend has fallen; going over again is then no news by itself."""
 
 
 def report(connection: Connection, project_id: int, found: Report, at: datetime, *, quiet: bool = False) -> Incident:
@@ -57,7 +59,7 @@ def _update(
     )
     events = {found.event}
     changes: dict[str, Any] = {}
-    if not _says_more(before, found):
+    if before.resolved_by != CALM and not _says_more(before, found):
         _owe(connection, before, found, events)
         return before
     # The kind and the agent that opened the incident stay: what folds into it must not rename it.
@@ -65,7 +67,8 @@ def _update(
     changes["last_seen_at"] = at
     if before.state is IncidentState.RESOLVED:
         changes |= {"state": "open", "resolved_at": None, "resolved_by": None}
-        events.add(f"reopened:{found.repeats}")
+        if before.resolved_by != CALM:
+            events.add(f"reopened:{found.repeats}")
     elif before.state is IncidentState.SNOOZED and before.snoozed_until is not None and before.snoozed_until <= at:
         changes |= {"state": "open", "snoozed_until": None}
         events.add(f"unsnoozed:{before.snoozed_until.isoformat()}")
@@ -148,16 +151,32 @@ def resolve_silent(connection: Connection, at: datetime, after: timedelta) -> li
 
 def resolve_ended_budgets(connection: Connection, at: datetime) -> int:
     """Resolve incidents of budgets whose period is over; returns how many. Nobody is told: the calendar is known."""
+    over_at = func.coalesce(IncidentRow.evidence["over_at"].astext, IncidentRow.evidence["period_end"].astext)
     ended = connection.execute(
         update(IncidentRow)
         .where(
             IncidentRow.state != "resolved",
             IncidentRow.kind == "budget",
-            IncidentRow.evidence["period_end"].astext.cast(DateTime(timezone=True)) <= at,
+            over_at.cast(DateTime(timezone=True)) <= at,
         )
         .values(state="resolved", resolved_at=at, resolved_by="end of period", snoozed_until=None)
     )
     return ended.rowcount
+
+
+def resolve_calm_budgets(connection: Connection, budget_ids: Sequence[int], at: datetime) -> int:
+    """Resolve incidents of budgets that are below every threshold again; returns how many. Nobody is told: spend that
+    swings about a threshold must not speak each time."""
+    calm = connection.execute(
+        update(IncidentRow)
+        .where(
+            IncidentRow.state != "resolved",
+            IncidentRow.kind == "budget",
+            IncidentRow.budget_id.in_(list(budget_ids)),
+        )
+        .values(state="resolved", resolved_at=at, resolved_by=CALM, snoozed_until=None)
+    )
+    return calm.rowcount
 
 
 def _owe_resolution(connection: Connection, incident: Incident, at: datetime) -> None:

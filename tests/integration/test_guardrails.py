@@ -292,6 +292,38 @@ def test_a_budget_speaks_once_per_threshold(api: TestClient, database: Engine, c
     assert [row["id"] for row in listed] == [made.json()["id"]]
 
 
+def test_a_rolling_budget_stays_open_over_its_threshold_and_is_over_below_it(
+    api: TestClient, database: Engine, channel: dict[str, Any]
+) -> None:
+    body: dict[str, Any] = {
+        "name": "payments, thirty days",
+        "filter": ["team:payments"],
+        "period": "rolling",
+        "rolling_days": 30,
+        "amount": "0.01",
+        "thresholds": [50, 100],
+        "channels": [channel["id"]],
+        "mode": "notify",
+    }
+    budget_id = api.post("/api/v1/budgets", json=body).json()["id"]
+
+    def mine() -> dict[str, Any]:
+        (incident,) = [row for row in api.get("/api/v1/incidents").json()["rows"] if row["budget_id"] == budget_id]
+        return incident
+
+    spend(), spend(), deliver()
+    assert mine()["state"] == "open"
+    # An amount out of reach is what falling spend looks like.
+    assert api.put(f"/api/v1/budgets/{budget_id}", json={**body, "amount": "1000000"}).status_code == 200
+    spend(), deliver()
+    assert (mine()["state"], mine()["resolved_by"]) == ("resolved", "below every threshold")
+    assert api.put(f"/api/v1/budgets/{budget_id}", json=body).status_code == 200
+    spend(), deliver()
+    assert mine()["state"] == "open"
+    bodies = [json.loads(raw) for _, raw in Hook.received]
+    assert [body["event"] for body in bodies if body["budget_id"] == budget_id] == ["threshold:100"]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "says"),
     [
