@@ -8,7 +8,7 @@ import polars as pl
 from sqlalchemy import Connection
 
 from models.core.frames import RATES
-from models.prices.books import OWN, with_rates
+from models.prices.books import OWN, with_rates, without_rate
 from models.store.audit import append_audit
 from models.store.prices import list_books, load_rates, record_book
 
@@ -35,15 +35,34 @@ def add_own_rates(
     """
     before = own_rates(connection, project_id)
     after = with_rates(before, added, end_previous)
+    return _recorded(connection, project_id, before, after, actor, source)
+
+
+def remove_own_rate(connection: Connection, project_id: int, rate_id: int, actor: str) -> int:
+    """Record a project's own book without a rate; returns the id of the book in force.
+
+    What was charged by it stays until it is repriced, and the book that had it stays on record.
+    Raises   NotFound.
+    """
+    before = own_rates(connection, project_id)
+    return _recorded(connection, project_id, before, without_rate(before, rate_id), actor, "own prices")
+
+
+def _recorded(
+    connection: Connection, project_id: int, before: pl.DataFrame, after: pl.DataFrame, actor: str, source: str
+) -> int:
     book_id = record_book(connection, project_id, OWN, after, source, recorded_by=actor)
-    if set(after["rate_id"]) != set(before["rate_id"]):
+    gone = before.join(after, on="rate_id", how="anti")
+    come = after.join(before, on="rate_id", how="anti")
+    if not (gone.is_empty() and come.is_empty()):
         append_audit(
             connection,
             actor=actor,
             action="prices.set",
             subject=f"price book {book_id}",
             at=datetime.now(UTC),
-            after={"rates": [_shown(rate) for rate in added]},
+            before={"rates": [_shown(rate) for rate in gone.to_dicts()]} if not gone.is_empty() else None,
+            after={"rates": [_shown(rate) for rate in come.to_dicts()]},
             project_id=project_id,
         )
     return book_id

@@ -33,7 +33,7 @@ def answer_whatif(
     if scenario.book is not None:
         books = [book for book in list_books(connection, project_id) if scenario.book in (book.name, str(book.book_id))]
         if not books:
-            raise NotFound(f"there is no price book {scenario.book!r}. `jevons prices list` shows them.")
+            raise NotFound(f"there is no price book {scenario.book!r}. `jevons prices books` lists them.")
         rates = load_rates(connection, [books[0].book_id])
     calls = with_price_keys(calls_with_costs(connection, query))
     return run_scenario(calls, scenario, rates, catalogue)

@@ -1,4 +1,4 @@
-"""`jevons prices list|show|set|import`: the rates in force, and one's own, effective-dated."""
+"""`jevons prices list|show|set|import|remove|books`: the rates in force, and one's own, effective-dated."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from app.options import AsJson, DataDir, configure
 
 commands = typer.Typer(help="Price books: what a model costs, from when on, and by whose word.", no_args_is_help=True)
 
+PAGE = 1000
 ProjectName = Annotated[str | None, typer.Option("--project", help="Project; the first one where not named.")]
 Provider = Annotated[str | None, typer.Option("--provider", help="Provider, as spans or the price list name it.")]
 
@@ -20,10 +21,17 @@ def _principal(project: str | None) -> Any:
     return principal_from(None, None, project, "cli:admin")
 
 
-def _rows(provider: str | None, model: str | None, project: str | None, limit: int) -> list[dict[str, Any]]:
+def _rows(project: str | None, most: int | None = None, **wanted: Any) -> list[dict[str, Any]]:
+    """Every rate that is wanted, over all pages, or so many at most."""
     from app.routes.prices import list_prices
 
-    return list_prices(_principal(project), provider=provider, model=model, limit=limit, cursor=0)["rows"]
+    rows: list[dict[str, Any]] = []
+    cursor: int | None = 0
+    while cursor is not None and (most is None or len(rows) < most):
+        page = list_prices(_principal(project), **wanted, limit=PAGE, cursor=cursor)
+        rows += page["rows"]
+        cursor = page["next_cursor"]
+    return rows[:most]
 
 
 def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -35,20 +43,24 @@ def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
         band = f" from {row['context_from']} input tokens" if row["context_from"] else ""
         hours = f" {row['daily_start']}-{row['daily_end']} UTC" if row["daily_start"] else ""
         name = f"{row['provider']}/{row['model']}"
-        print(f"{name:<48} {row['tier']:<10} {row['bucket']:<22} {row['price_per_m']:>12}  {period}{band}{hours}")
+        own = f"  own {row['rate_id']}" if row["own"] else ""
+        print(f"{name:<48} {row['tier']:<10} {row['bucket']:<22} {row['price_per_m']:>12}  {period}{band}{hours}{own}")
 
 
 @commands.command("list")
 def list_all(
     provider: Provider = None,
-    limit: Annotated[int, typer.Option(help="Rows at most.")] = 1000,
+    own: Annotated[
+        bool, typer.Option("--own", help="Only prices of your own, with the ids to remove them by.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Rows at most; all where not given.")] = None,
     project: ProjectName = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """List rates in USD per million."""
     configure(data_dir=data_dir)
-    _print(_rows(provider, None, project, limit), as_json)
+    _print(_rows(project, limit, provider=provider, own=own or None), as_json)
 
 
 @commands.command()
@@ -63,7 +75,7 @@ def show(
     from models.core.errors import NotFound
 
     configure(data_dir=data_dir)
-    rows = _rows(provider, model, project, 1000)
+    rows = _rows(project, provider=provider, model=model)
     if not rows:
         where = f" of provider {provider}" if provider else ""
         raise NotFound(f"no price for model {model}{where}. `jevons prices set` adds one of your own.")
@@ -86,7 +98,7 @@ def set_price(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set a price of your own from a day on; an open one before it ends there."""
+    """Set a price of your own from a day on; an open one before it ends there, one of the same period is replaced."""
     from models.prices.books import own_rate
 
     configure(data_dir=data_dir)
@@ -108,6 +120,54 @@ def import_file(
 
     configure(data_dir=data_dir)
     _add(rates_of_file(path.name, path.read_bytes()), project, f"file {path.name}", as_json)
+
+
+@commands.command()
+def remove(
+    rate_id: Annotated[int, typer.Argument(help="As `jevons prices list --own` shows it.")],
+    project: ProjectName = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Remove a price of your own. What was charged by it stays until `jevons reprice`."""
+    configure(data_dir=data_dir)
+    from app import wiring
+    from app.price_changes import remove_own_rate
+
+    who = _principal(project)
+    with wiring.transaction() as connection:
+        book_id = remove_own_rate(connection, who.project_id, rate_id, "local")
+    print(f"own price {rate_id} is removed; book {book_id} is in force")
+
+
+@commands.command()
+def books(project: ProjectName = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List price books, the newest first, superseded ones included: `jevons whatif` takes them by name or id."""
+    configure(data_dir=data_dir)
+    from app import wiring
+    from models.core.time import rfc3339
+    from models.store.prices import list_books
+
+    who = _principal(project)
+    with wiring.transaction() as connection:
+        found = list_books(connection, who.project_id)
+    rows = [
+        {
+            "book_id": book.book_id,
+            "name": book.name,
+            "source": book.source,
+            "rates": book.rates,
+            "recorded_at": rfc3339(book.recorded_at),
+            "recorded_by": book.recorded_by,
+            "superseded_at": rfc3339(book.superseded_at) if book.superseded_at else None,
+        }
+        for book in found
+    ]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        since, until = row["recorded_at"][:16], (row["superseded_at"] or "in force")[:16]
+        print(f"{row['book_id']:>5}  {row['name']:<8} {row['rates']:>6} rates  {since} .. {until:<16}  {row['source']}")
 
 
 def _add(rows: list[dict[str, Any]], project: str | None, source: str, as_json: bool) -> None:

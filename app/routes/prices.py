@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import polars as pl
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import wiring
 from app.auth import Principal, editor, viewer
-from app.price_changes import add_own_rates
+from app.price_changes import add_own_rates, remove_own_rate
 from models.core.money import plain
 from models.core.time import rfc3339
 from models.prices.books import own_rate
@@ -39,7 +39,8 @@ class NewRate(BaseModel):
     daily_end: str | None = None
     source: str | None = None
     end_previous: bool = False
-    """End an open price of the same thing where this one begins, instead of answering 409."""
+    """Replace a price of the same thing and period, or end an open one where this one begins, instead of answering
+    409."""
 
 
 @router.get("")
@@ -49,6 +50,7 @@ def list_prices(
     model: str | None = None,
     bucket: str | None = None,
     tier: str | None = None,
+    own: bool | None = None,
     at: datetime | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Annotated[int, Query(ge=0)] = 0,
@@ -61,6 +63,8 @@ def list_prices(
         provider, model = key.provider, key.model
     wanted = {"price_provider": provider, "price_model": model, "bucket": bucket, "tier": tier}
     rates = rates.filter(pl.lit(True), *(pl.col(name) == value for name, value in wanted.items() if value is not None))
+    if own is not None:
+        rates = rates.filter((pl.col("priority") > 0) == own)
     if at is not None:
         began = pl.col("valid_from").is_null() | (pl.col("valid_from") <= at)
         rates = rates.filter(began & (pl.col("valid_to").is_null() | (pl.col("valid_to") > at)))
@@ -107,6 +111,14 @@ def add_price(who: Annotated[Principal, Depends(editor)], rate: NewRate) -> dict
     with wiring.transaction() as connection:
         book_id = add_own_rates(connection, who.project_id, [row], who.actor, rate.end_previous)
     return {"book_id": book_id, **shown(row)}
+
+
+@router.delete("/{rate_id}", status_code=204)
+def remove_price(who: Annotated[Principal, Depends(editor)], rate_id: int) -> Response:
+    """Remove a rate of one's own. What was charged by it stays until it is repriced."""
+    with wiring.transaction() as connection:
+        remove_own_rate(connection, who.project_id, rate_id, who.actor)
+    return Response(status_code=204)
 
 
 def shown(rate: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from models.core.errors import BadInput, Conflict
+from models.core.errors import BadInput, Conflict, NotFound
 from models.core.frames import PARTS, RATES
 from models.core.time import rfc3339
 from models.core.vocabulary import PriceKind
@@ -35,6 +35,7 @@ FIELDS = (
     "source",
 )
 _SAME_THING = ("kind", "price_provider", "price_model", "bucket", "tier", "region", "context_from")
+_PERIOD = ("valid_from", "valid_to", "daily_start", "daily_end")
 _PAST, _FUTURE = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
@@ -101,21 +102,36 @@ def with_rates(book: pl.DataFrame, added: Iterable[Mapping[str, Any]], end_previ
 
     Shapes   frames.RATES × rows of `own_rate` → frames.RATES.
     Raises   Conflict where a new rate and one that is there price the same thing at the same time. With
-             `end_previous` a rate that began earlier and has no end is ended where the new one begins.
+             `end_previous` a rate of the very same period is replaced, and one that began earlier and has no end is
+             ended where the new one begins.
     """
     rows = {row["rate_id"]: row for row in book.select(list(RATES)).to_dicts()}
     for new in added:
         if new["rate_id"] in rows:
             continue
         for old in [row for row in rows.values() if _overlap(row, new)]:
+            corrects = all(old[name] == new[name] for name in _PERIOD)
             begins_later = new["valid_from"] is not None and (old["valid_from"] or _PAST) < new["valid_from"]
-            if not (end_previous and old["valid_to"] is None and begins_later):
+            if not end_previous or not (corrects or (old["valid_to"] is None and begins_later)):
                 raise Conflict(_told(old, new))
             del rows[old["rate_id"]]
-            ended = _numbered({**old, "valid_to": new["valid_from"]})
-            rows[ended["rate_id"]] = ended
+            if not corrects:
+                ended = _numbered({**old, "valid_to": new["valid_from"]})
+                rows[ended["rate_id"]] = ended
         rows[new["rate_id"]] = dict(new)
     return pl.DataFrame(list(rows.values()), schema=RATES)
+
+
+def without_rate(book: pl.DataFrame, unwanted: int) -> pl.DataFrame:
+    """A book without one of its rates, by id.
+
+    Shapes   frames.RATES → frames.RATES.
+    Raises   NotFound where the book does not have it.
+    """
+    left = book.filter(pl.col("rate_id") != unwanted)
+    if left.height == book.height:
+        raise NotFound(f"there is no own price {unwanted}. `jevons prices list --own` shows them with their ids.")
+    return left
 
 
 def rates_of_file(name: str, content: bytes) -> list[dict[str, Any]]:
@@ -168,7 +184,8 @@ def _told(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return (
         f"{new['bucket']} of {new['price_provider']} {new['price_model']} (tier {new['tier']}) already has the price "
         f"{old['price_per_m'].normalize():f} from {bounds[0]} to {bounds[1]}. "
-        "End it first, or begin the new price later and ask for the previous one to be ended."
+        f"Remove it first (`jevons prices remove {old['rate_id']}`), or give the new price the same period or a later "
+        "start, and ask for the previous one to be ended (`end_previous`)."
     )
 
 

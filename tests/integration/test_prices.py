@@ -1,5 +1,6 @@
 """Prices over HTTP and on the command line, against a real database."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -56,6 +57,20 @@ def test_an_own_price_is_added_once_and_an_overlap_is_409(client: TestClient) ->
     assert {error["field"] for error in bad.json()["errors"]} == {"bucket", "price_per_m"}
 
 
+def test_a_wrong_own_price_is_replaced_or_removed(client: TestClient) -> None:
+    client.post("/api/v1/prices", json=RATE)
+    corrected = client.post("/api/v1/prices", json=RATE | {"price_per_m": "2.5", "end_previous": True})
+    assert corrected.status_code == 201, corrected.text
+    own = client.get("/api/v1/prices", params={"own": True}).json()["rows"]
+    assert [row["price_per_m"] for row in own] == ["2.5"]
+    path = f"/api/v1/prices/{own[0]['rate_id']}"
+    assert client.delete(path).status_code == 204
+    assert client.get("/api/v1/prices", params={"own": True}).json()["total"] == 0
+    gone = client.delete(path)
+    assert gone.status_code == 404
+    assert "jevons prices list --own" in gone.json()["detail"]
+
+
 def test_nothing_unpriced_is_an_empty_list(client: TestClient) -> None:
     assert client.get("/api/v1/prices/unpriced").json() == {"rows": [], "calls": 0, "tokens": 0}
 
@@ -73,3 +88,21 @@ def test_the_command_line_sets_and_shows_a_price(client: TestClient, migrated, t
     assert '"valid_to": "2026-02-01T00:00:00Z"' in shown
     missing = cli.invoke(build(), ["prices", "show", "m9", "--provider", "acme"])
     assert "no price for model m9" in str(missing.exception)
+
+
+def test_the_command_line_lists_every_rate_its_books_and_removes_one(client: TestClient, migrated, monkeypatch) -> None:
+    monkeypatch.setenv("JEVONS_DATABASE_URL", migrated.url)
+    cli = CliRunner()
+    assert cli.invoke(build(), ["prices", "set", "zzz", "m1", "input", "3"]).exit_code == 0
+    listed = json.loads(cli.invoke(build(), ["prices", "list", "--json"]).output)
+    assert len(listed) == client.get("/api/v1/prices").json()["total"] > 1000
+    [own] = json.loads(cli.invoke(build(), ["prices", "list", "--own", "--json"]).output)
+    assert (own["provider"], own["price_per_m"]) == ("zzz", "3")
+    assert cli.invoke(build(), ["prices", "remove", own["rate_id"]]).exit_code == 0
+    assert json.loads(cli.invoke(build(), ["prices", "list", "--own", "--json"]).output) == []
+    books = json.loads(cli.invoke(build(), ["prices", "books", "--json"]).output)
+    assert [(book["name"], book["rates"], book["superseded_at"] is None) for book in books] == [
+        ("own", 0, True),
+        ("own", 1, False),
+        ("shipped", len(listed) - 1, True),
+    ]
