@@ -1,5 +1,6 @@
 """Sending an alert: signed webhook, Slack, e-mail; private addresses refused unless allowed."""
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -16,7 +17,8 @@ from models.core.controls import Channel, ChannelKind, Incident, IncidentState
 from models.core.errors import BadInput, JevonsError
 from models.core.money import rounded
 
-READ_SECONDS = 5.0
+POST_SECONDS = 8.0
+"""For everything from the connection to the status of the answer: a channel that dribbles must not hold a worker."""
 CONNECT_SECONDS = 3.0
 SMTP_TIMEOUT_SECONDS = 8.0
 SIGNATURE_HEADER = "X-Jevons-Signature"
@@ -88,7 +90,7 @@ def check_url(kind: ChannelKind, url: str, *, allow_private: bool) -> None:
     Raises   AddressRefused.
     """
     if kind is ChannelKind.EMAIL:
-        if not url.startswith("mailto:") or "@" not in url:
+        if not url.startswith("mailto:") or "@" not in url or any(letter.isspace() for letter in url):
             raise AddressRefused(f"{url!r} is no e-mail address. Write mailto:name@example.org.")
         return
     _target(url, allow_private=allow_private)
@@ -118,21 +120,26 @@ def _target(url: str, *, allow_private: bool) -> tuple[str, str, str]:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise AddressRefused(f"{url!r} is no http or https address.")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        # What stands in a certificate and in a Host header is ASCII.
+        host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
+    except ValueError as fault:
+        raise AddressRefused(f"{url!r} is no http or https address: {fault}.") from fault
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as unknown:
-        raise NotSent(f"{parts.hostname} cannot be found: {unknown}. Check the channel's URL.") from unknown
+        raise NotSent(f"{host} cannot be found: {unknown}. Check the channel's URL.") from unknown
     addresses = [ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in found]
     inside = [address for address in addresses if not address.is_global or address.is_multicast]
     if inside and not allow_private:
         raise AddressRefused(
-            f"{parts.hostname} is the private address {inside[0]}. "
+            f"{host} is the private address {inside[0]}. "
             "Set JEVONS_ALLOW_PRIVATE_WEBHOOKS=1 to call addresses inside your network."
         )
     literal = f"[{addresses[0]}]" if addresses[0].version == 6 else str(addresses[0])
-    named = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
-    return parts._replace(netloc=f"{literal}:{port}").geturl(), parts.hostname, named
+    named = host if parts.port is None else f"{host}:{parts.port}"
+    return parts._replace(netloc=f"{literal}:{port}").geturl(), host, named
 
 
 def _post(channel: Channel, incident: Incident, event: str, delivery_id: int, *, allow_private: bool) -> None:
@@ -146,14 +153,24 @@ def _post(channel: Channel, incident: Incident, event: str, delivery_id: int, *,
         headers[SIGNATURE_HEADER] = signature(channel.secret, body)
     import httpx  # Slow to import, and only a delivery needs it.
 
-    timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+    async def status() -> int:
+        timeout = httpx.Timeout(POST_SECONDS, connect=CONNECT_SECONDS)
+        async with (
+            asyncio.timeout(POST_SECONDS),
+            httpx.AsyncClient(timeout=timeout, trust_env=False, follow_redirects=False) as client,
+            # The status says it all: what follows may never end.
+            client.stream("POST", url, content=body, headers=headers, extensions={"sni_hostname": host}) as answer,
+        ):
+            return answer.status_code
+
     try:
-        with httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False) as client:
-            answer = client.post(url, content=body, headers=headers, extensions={"sni_hostname": host})
+        answered = asyncio.run(status())
+    except TimeoutError as fault:
+        raise NotSent(f"{host} did not answer within {POST_SECONDS:g} s") from fault
     except httpx.HTTPError as fault:
         raise NotSent(f"{host} did not take it: {type(fault).__name__}: {fault}") from fault
-    if not answer.is_success:
-        raise NotSent(f"{host} answered {answer.status_code}")
+    if not 200 <= answered < 300:
+        raise NotSent(f"{host} answered {answered}")
 
 
 def _send_mail(channel: Channel, incident: Incident, event: str, settings: Settings) -> None:
@@ -163,12 +180,13 @@ def _send_mail(channel: Channel, incident: Incident, event: str, settings: Setti
         )
     server = urlsplit(settings.smtp_url.get_secret_value())
     message = EmailMessage()
-    message["Subject"] = f"[{incident.severity}] {incident.title}"[:200]
+    # Names of tools and agents come from spans: a line break in one would end the header.
+    message["Subject"] = " ".join(f"[{incident.severity}] {incident.title}".split())[:200]
     message["From"] = settings.smtp_from
     message["To"] = channel.url.removeprefix("mailto:")
     # Mail programs thread by these, and a message that comes twice is seen to be the same.
     message["Message-ID"] = f"<{hashlib.sha256(f'{incident.dedup_key}/{event}'.encode()).hexdigest()[:32]}@jevons>"
-    message["X-Jevons-Dedup-Key"] = incident.dedup_key
+    message["X-Jevons-Dedup-Key"] = " ".join(incident.dedup_key.split())
     message.set_content(text_of(incident, event))
     kind = smtplib.SMTP_SSL if server.scheme == "smtps" else smtplib.SMTP
     try:

@@ -27,6 +27,8 @@ MAX_NAME = 120
 MAX_WORDS_OF_NAME = 4
 MAX_SPACES_OF_NAME = 6
 """CrewAI's agents are called such as "Senior Market Research Analyst"."""
+MAX_UNSPACED = 8
+"""Letters of a script without spaces: a name of a team or a place is shorter, a sentence is not."""
 MAX_SPACES_INSIDE = 2
 """Inside JSON a key says less about its value: what is called `name` there may be a person's sentence."""
 MAX_ITEMS = 64
@@ -43,6 +45,10 @@ MAX_HASHED_OUTPUT = 65_536
 _WORD = re.compile(r"[^a-zA-Z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 _INDEX = re.compile(r"(\.\d+)+$")
 _SPACE = re.compile(r"\s")
+# Thai, Lao, Burmese, Khmer, Japanese and Chinese are written without spaces: two letters are about a word.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 # Text that holds none of these has nothing to keep, and need not be parsed.
 _COUNTS = re.compile(r"sage|[tT]oken|[cC]ost|[iI]d\b|[mM]odel|[tT]ier|reason|name")
 # Logfire up to 4 keeps the question in request_data, since then only what else was asked for.
@@ -215,7 +221,26 @@ _IDENTIFIERS = frozenset(
         "team",
     ]
 )
-_NAMES = frozenset(["name", "role", "names", "model", "agent", "agents", "tag", "tags", "label", "labels"])
+_NAMES = frozenset(
+    [
+        "name",
+        "role",
+        "names",
+        "model",
+        "agent",
+        "agents",
+        "tag",
+        "tags",
+        "label",
+        "labels",
+        "team",
+        "department",
+        "center",
+        "centre",
+        "environment",
+        "project",
+    ]
+)
 # Below these keys of JSON there are only arguments and answers.
 _BELOW_GONE = frozenset(
     ["arguments", "args", "input", "inputs", "parameters", "properties", "input_schema", "json_schema", "tools"]
@@ -259,7 +284,7 @@ class Redactor:
 
     def name(self, text: str) -> str:
         """A span's or event's name, cut where it is longer than any name."""
-        if self._keep or (len(text) <= MAX_IDENTIFIER and text.count(" ") < MAX_WORDS_OF_NAME):
+        if self._keep or (len(text) <= MAX_IDENTIFIER and _gaps(text) < MAX_WORDS_OF_NAME):
             return text
         # CrewAI names a span after the task it was told to do, and adds `.task`.
         suffix = text.rpartition(".")[2]
@@ -336,9 +361,18 @@ def _is_kept_text(value: str, word: str, max_spaces: int = MAX_SPACES_OF_NAME) -
     if len(value) > MAX_IDENTIFIER:
         return False
     # Most values are ASCII, and these two say in an instant what the search for white space says.
-    if (" " not in value and value.isascii() and value.isprintable()) or not _SPACE.search(value):
+    if " " not in value and value.isascii() and value.isprintable():
         return True
-    return word in _NAMES and len(value) <= MAX_NAME and "\n" not in value and value.count(" ") <= max_spaces
+    if not _SPACE.search(value) and (value.isascii() or len(_UNSPACED.findall(value)) <= MAX_UNSPACED):
+        return True
+    return word in _NAMES and len(value) <= MAX_NAME and "\n" not in value and _gaps(value) <= max_spaces
+
+
+def _gaps(text: str) -> int:
+    """Gaps between the words of a text: its spaces, and in scripts without spaces an estimate."""
+    if text.isascii():
+        return text.count(" ")
+    return text.count(" ") + max(0, (len(_UNSPACED.findall(text)) - 1) // 2)
 
 
 def _reduced_text(value: str, is_attribution: bool, key: str) -> str | None:

@@ -159,6 +159,7 @@ def change_budget(who: Editor, budget_id: str, new: NewBudget) -> Response:
     """Put other terms in the place of a budget's; it counts what its period has spent already."""
     parse_filters(new.filter)
     with wiring.transaction() as connection:
+        revisions = {one.id: one.revision for one in controls.list_budgets(connection, [who.project_id])}
         budget = controls.change_budget(
             connection,
             who.project_id,
@@ -173,15 +174,19 @@ def change_budget(who: Editor, budget_id: str, new: NewBudget) -> Response:
             mode=new.mode.value,
             owner=new.owner,
         )
+        if budget.revision != revisions.get(budget.id):
+            incidents.resolve_budgets(connection, [budget.id], datetime.now(UTC), "a change of the budget")
         _audit(connection, who, "budget.change", f"budget:{budget.id}", budget.as_json())
     return json_response(_budget(budget))
 
 
 @router.delete("/budgets/{budget_id}", status_code=204)
 def remove_budget(who: Editor, budget_id: str) -> Response:
-    """End a budget; its incidents stay."""
+    """End a budget and its open incident; all stay on record."""
+    at = datetime.now(UTC)
     with wiring.transaction() as connection:
-        controls.remove_budget(connection, who.project_id, _id(budget_id, "budget"), datetime.now(UTC))
+        controls.remove_budget(connection, who.project_id, _id(budget_id, "budget"), at)
+        incidents.resolve_budgets(connection, [_id(budget_id, "budget")], at, "removal of the budget")
         _audit(connection, who, "budget.remove", f"budget:{budget_id}", None)
     return Response(status_code=204)
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import wiring
-from app.auth import Principal, principal, viewer
+from app.auth import Forbidden, Principal, principal, viewer
 from app.routes.asking import json_response, period
 from models.core.time import rfc3339
 from models.store.outcomes import list_outcomes, outcome_summary, record_outcome
@@ -15,7 +15,16 @@ from models.store.outcomes import list_outcomes, outcome_summary, record_outcome
 router = APIRouter(prefix="/api/v1/outcomes", tags=["outcomes"])
 
 Reads = Annotated[Principal, Depends(viewer)]
-Sends = Annotated[Principal, Depends(principal)]
+
+
+def may_tell(who: Annotated[Principal, Depends(principal)]) -> Principal:
+    """FastAPI dependency: agents by their ingest key, and whoever may change things; not who only reads."""
+    if who.role == "viewer":
+        raise Forbidden(f"{who.actor} may only read; an outcome needs a key of scope ingest, or the role editor.")
+    return who
+
+
+Sends = Annotated[Principal, Depends(may_tell)]
 
 
 class OutcomeBody(BaseModel):

@@ -48,6 +48,10 @@ def _send(due: Due) -> bool:
         error, final = str(refused), True
     except alerts.NotSent as fault:
         error = str(fault)
+    except Exception as fault:
+        # Whatever it is, it counts as an attempt: a delivery that failed for ever unseen would never be dead.
+        log.exception("alert %s failed in a way of its own", due.incident.dedup_key)
+        error = f"{type(fault).__name__}: {fault}"
     now = datetime.now(UTC)
     with wiring.current().transaction() as connection:
         if error is None:

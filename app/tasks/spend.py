@@ -20,19 +20,28 @@ from models.core.queries import CostQuery
 from models.core.running import NotCalculated
 from models.core.time import rfc3339
 from models.costs import questions
-from models.costs.budgets import BudgetPeriod, BudgetState, budget_state, parse_filters, period_bounds, run_rate
+from models.costs.budgets import (
+    FORECAST,
+    HUNDRED,
+    BudgetPeriod,
+    BudgetState,
+    budget_state,
+    parse_filters,
+    period_bounds,
+    run_rate,
+)
 from models.costs.burn import Burn, burn_rate
 from models.costs.forecast import LEAST, forecast
 from models.store.controls import list_budgets
-from models.store.incidents import report, resolve_calm_budgets, resolve_ended_budgets
+from models.store.incidents import CALM, report, resolve_budgets, resolve_ended_budgets
 from models.store.spend_rates import SpendRate, merge_minutes, spend_rates
 
 log = logging.getLogger(__name__)
 
 FORECAST_SECONDS = 3600.0
 HISTORY = timedelta(days=120)
-_forecasts: dict[int, tuple[float, Decimal | None]] = {}
-"""Budget id → when and what was forecast for the days to come, in this process."""
+_forecasts: dict[int, tuple[float, tuple[int, datetime], Decimal | None]] = {}
+"""Budget id → when, for which revision and start, and what was forecast for the whole period, in this process."""
 
 
 @celery.task(name="spend", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8)
@@ -54,7 +63,7 @@ def spend() -> int:
         for project_id, one in found:
             report(connection, project_id, one, at)
         resolve_ended_budgets(connection, at)
-        resolve_calm_budgets(connection, calm, at)
+        resolve_budgets(connection, calm, at, CALM)
     if found:
         wiring.current().hint("deliver")
     return len(found)
@@ -73,25 +82,31 @@ def state_of_budget(budget: Budget, at: datetime) -> tuple[BudgetState, datetime
 
 
 def budget_report(budget: Budget, at: datetime) -> Report | None:
-    """What a budget has to say: the highest threshold reached, or that the forecast is over it; None if neither.
+    """What a budget has to say: the highest threshold reached, and that the forecast is over it; None if neither.
 
     A rolling period never ends: its incident is that of the calendar month, so that each threshold is told again then.
     """
     state, start, end = state_of_budget(budget, at)
     if not state.reached:
         return None
-    last = state.reached[-1]
     named, over = rfc3339(start), end
     if budget.period == BudgetPeriod.ROLLING:
         zone = ZoneInfo(wiring.current().settings.timezone)
         month, over = period_bounds(BudgetPeriod.MONTH, at, zone)
         named = month.astimezone(zone).strftime("%Y-%m")
-    passed = f"{last} % of" if last != "forecast" else "a forecast over"
+    # Other terms are another incident: what was told of the old ones must not silence the new.
+    revised = f":{budget.revision}" if budget.revision > 1 else ""
+    per = f"in {budget.rolling_days} days" if budget.rolling_days else f"a {budget.period}"
+    terms = f"${plain(rounded(budget.amount, 2))} {per}"
+    is_ahead = FORECAST in state.reached
+    passed = f"{state.crossed[-1]} % of {terms}" if state.crossed else f"a forecast over {terms}"
+    also = "; the forecast is over it" if state.crossed and is_ahead else ""
+    told = [*state.crossed[-1:], *([FORECAST] if is_ahead else [])]
     return Report(
-        dedup_key=f"budget:{budget.project_id}:{budget.id}:{named}",
+        dedup_key=f"budget:{budget.project_id}:{budget.id}:{named}{revised}",
         kind="budget",
-        title=f"budget {budget.name}: {passed} ${plain(rounded(budget.amount, 2))} a {budget.period}",
-        severity="critical" if 100 in state.crossed else "warning",
+        title=f"budget {budget.name}: {passed}{also}",
+        severity="critical" if state.percent >= HUNDRED else "warning",
         repeats=None,
         cost_so_far=state.spent,
         cost_per_minute=None,
@@ -103,7 +118,7 @@ def budget_report(budget: Budget, at: datetime) -> Report | None:
             "period_end": rfc3339(end),
             "over_at": rfc3339(over),
         },
-        event=f"threshold:{last}",
+        events=[f"threshold:{one}" for one in told],
         channels=budget.channels,
     )
 
@@ -136,8 +151,8 @@ def _forecast(budget: Budget, spent: Decimal, start: datetime, end: datetime, at
     days = (end - today).days
     if budget.period == BudgetPeriod.DAY or days < 1:
         return run_rate(spent, start, end, at)
-    known = _forecasts.get(budget.id)
-    if known is None or time.monotonic() - known[0] > FORECAST_SECONDS:
+    known, about = _forecasts.get(budget.id), (budget.revision, start)
+    if known is None or known[1] != about or time.monotonic() - known[0] > FORECAST_SECONDS:
         first, history = questions.daily_spend(wiring.current().reader.costs, _query(budget, today - HISTORY, today))
         enough = len(history) >= LEAST and any(history)
         try:
@@ -147,9 +162,9 @@ def _forecast(budget: Budget, spent: Decimal, start: datetime, end: datetime, at
             log.warning("budget %s is forecast by its rate so far: %s", budget.id, failed)
             return run_rate(spent, start, end, at)
         before = sum(history[max((start.date() - first).days, 0) :], Decimal(0))
-        known = (time.monotonic(), None if ahead is None else before + Decimal(f"{ahead:.2f}"))
+        known = (time.monotonic(), about, None if ahead is None else before + Decimal(f"{ahead:.2f}"))
         _forecasts[budget.id] = known
-    whole = known[1]
+    whole = known[2]
     return run_rate(spent, start, end, at) if whole is None else max(whole, spent)
 
 

@@ -70,6 +70,8 @@ class Budget:
     mode: str
     owner: str | None
     created_at: datetime
+    revision: int
+    """Counts the changes of what it measures: its amount, filter and period."""
 
     def as_json(self) -> dict[str, Any]:
         """The budget as it was asked for."""
@@ -108,8 +110,8 @@ class Report:
     dimensions: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
     """What channel filters are held against, besides agent and team."""
     evidence: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    event: str = "opened"
-    """What a known incident owes its channels anew, such as `threshold:80`; `opened` is owed once."""
+    events: Sequence[str] = ("opened",)
+    """What an incident owes its channels, such as `threshold:80`: each event once."""
     channels: Sequence[int] = ()
     """Channels that are told whatever their filter."""
 

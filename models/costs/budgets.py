@@ -52,7 +52,7 @@ class BudgetState:
     def reached(self) -> Sequence[str]:
         """Everything that deserves a word: thresholds as `80`, and `forecast`."""
         words = [str(threshold) for threshold in self.crossed]
-        return [*words, FORECAST] if self.will_exceed and 100 not in self.crossed else words
+        return [*words, FORECAST] if self.will_exceed and self.percent < HUNDRED else words
 
 
 def parse_filters(filters: Sequence[str]) -> tuple[tuple[str, str | None], ...]:

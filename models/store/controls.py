@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, and_, case, insert, select, update
 
 from models.core.controls import Budget, Channel, ChannelKind
 from models.core.errors import BadInput, NotFound
@@ -101,24 +101,24 @@ def change_budget(
     mode: str,
     owner: str | None,
 ) -> Budget:
-    """Put other terms in the place of a budget's; its incidents stay with it.
+    """Put other terms in the place of a budget's; another amount, filter or period makes another revision of it.
 
     Raises   NotFound; BadInput naming channels that do not exist.
     """
     _check_channels(connection, project_id, channels)
+    measured = {"filters": list(filters), "period": period, "rolling_days": rolling_days, "amount": amount}
+    is_same = and_(*(getattr(BudgetRow, name).is_not_distinct_from(value) for name, value in measured.items()))
     row = connection.execute(
         update(BudgetRow)
         .where(BudgetRow.project_id == project_id, BudgetRow.id == budget_id, BudgetRow.removed_at.is_(None))
         .values(
             name=name,
-            filters=list(filters),
-            period=period,
-            rolling_days=rolling_days,
-            amount=amount,
             thresholds=sorted(set(thresholds)),
             channels=list(channels),
             mode=mode,
             owner=owner,
+            revision=BudgetRow.revision + case((is_same, 0), else_=1),
+            **measured,
         )
         .returning(*BudgetRow.__table__.columns)
     ).one_or_none()
@@ -136,7 +136,7 @@ def list_budgets(connection: Connection, project_ids: Iterable[int] | None = Non
 
 
 def remove_budget(connection: Connection, project_id: int, budget_id: int, at: datetime) -> None:
-    """End a budget; its incidents stay.
+    """End a budget.
 
     Raises   NotFound.
     """
@@ -186,4 +186,5 @@ def _budget(row: Row) -> Budget:
         mode=row.mode,
         owner=row.owner,
         created_at=row.created_at,
+        revision=row.revision,
     )

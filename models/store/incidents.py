@@ -23,7 +23,8 @@ def report(connection: Connection, project_id: int, found: Report, at: datetime,
 
     Safe to repeat and to run side by side: `uq_incidents_dedup_key` allows one row, `uq_deliveries_event` one delivery
     per event and channel. What says nothing new changes nothing, so that it can resolve by itself. Acknowledged and
-    snoozed incidents are updated in silence; a resolved one that goes on is opened again.
+    snoozed incidents are updated in silence; a resolved one that goes on is opened again, and a quiet one speaks as
+    soon as live spans continue it.
     """
     values = _values(found)
     opened = connection.execute(
@@ -42,13 +43,13 @@ def report(connection: Connection, project_id: int, found: Report, at: datetime,
     ).one_or_none()
     if opened is not None:
         incident = _incident(opened)
-        _owe(connection, incident, found, {found.event})
+        _owe(connection, incident, found, found.events)
         return incident
-    return _update(connection, project_id, found, at, values)
+    return _update(connection, project_id, found, at, values, quiet=quiet)
 
 
 def _update(
-    connection: Connection, project_id: int, found: Report, at: datetime, values: Mapping[str, Any]
+    connection: Connection, project_id: int, found: Report, at: datetime, values: Mapping[str, Any], *, quiet: bool
 ) -> Incident:
     before = _incident(
         connection.execute(
@@ -57,18 +58,19 @@ def _update(
             .with_for_update()
         ).one()
     )
-    events = {found.event}
+    events = set(found.events)
     changes: dict[str, Any] = {}
     if before.resolved_by != CALM and not _says_more(before, found):
         _owe(connection, before, found, events)
         return before
     # The kind and the agent that opened the incident stay: what folds into it must not rename it.
     changes |= {key: value for key, value in values.items() if key not in ("kind", "agent")}
-    changes["last_seen_at"] = at
+    changes |= {"last_seen_at": at, "quiet": before.quiet and quiet}
     if before.state is IncidentState.RESOLVED:
         changes |= {"state": "open", "resolved_at": None, "resolved_by": None}
         if before.resolved_by != CALM:
-            events.add(f"reopened:{found.repeats}")
+            # What counts no repeats may come and go about its limit: a word an hour at most.
+            events.add(f"reopened:{found.repeats or f'{at:%Y-%m-%dT%H}'}")
     elif before.state is IncidentState.SNOOZED and before.snoozed_until is not None and before.snoozed_until <= at:
         changes |= {"state": "open", "snoozed_until": None}
         events.add(f"unsnoozed:{before.snoozed_until.isoformat()}")
@@ -164,23 +166,30 @@ def resolve_ended_budgets(connection: Connection, at: datetime) -> int:
     return ended.rowcount
 
 
-def resolve_calm_budgets(connection: Connection, budget_ids: Sequence[int], at: datetime) -> int:
-    """Resolve incidents of budgets that are below every threshold again; returns how many. Nobody is told: spend that
-    swings about a threshold must not speak each time."""
-    calm = connection.execute(
+def resolve_budgets(connection: Connection, budget_ids: Sequence[int], at: datetime, by: str) -> int:
+    """Resolve the incidents of these budgets, for a reason; returns how many. Nobody is told: spend that swings about
+    a threshold must not speak each time, and who changes a budget knows."""
+    resolved = connection.execute(
         update(IncidentRow)
         .where(
             IncidentRow.state != "resolved",
             IncidentRow.kind == "budget",
             IncidentRow.budget_id.in_(list(budget_ids)),
         )
-        .values(state="resolved", resolved_at=at, resolved_by=CALM, snoozed_until=None)
+        .values(state="resolved", resolved_at=at, resolved_by=by, snoozed_until=None)
     )
-    return calm.rowcount
+    return resolved.rowcount
 
 
 def _owe_resolution(connection: Connection, incident: Incident, at: datetime) -> None:
-    told = select(DeliveryRow.channel_id).where(DeliveryRow.incident_id == incident.id).distinct()
+    """Owe the end to whoever was told of something since the last end."""
+    ends = func.max(DeliveryRow.id).filter(DeliveryRow.event.startswith("resolved:"))
+    told = (
+        select(DeliveryRow.channel_id)
+        .where(DeliveryRow.incident_id == incident.id)
+        .group_by(DeliveryRow.channel_id)
+        .having(func.max(DeliveryRow.id) > func.coalesce(ends, 0))
+    )
     owed = [
         {
             "project_id": incident.project_id,

@@ -70,6 +70,7 @@ class BudgetRow(Base):
     owner: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     removed_at: Mapped[Moment | None]
+    revision: Mapped[int] = mapped_column(Integer, server_default="1")
 
 
 class IncidentRow(Base):
@@ -104,7 +105,7 @@ class IncidentRow(Base):
     waste: Mapped[Usd | None]
     evidence: Mapped[dict[str, Any]] = mapped_column(JSONB)
     quiet: Mapped[bool]
-    """Found in spans that arrived long after they ended: shown, never sent."""
+    """Found only in spans that arrived long after they ended: shown, not sent."""
     opened_at: Mapped[Moment]
     last_seen_at: Mapped[Moment]
     acknowledged_at: Mapped[Moment | None]

@@ -23,12 +23,12 @@ from app.tasks.derive import derive
 from app.tasks.spend import spend
 from app.tasks.watch import SILENCE, watch, watch_batch
 from app.wiring import Wiring
-from models.core.controls import ChannelKind
+from models.core.controls import ChannelKind, Report
 from models.core.telemetry import Span
 from models.core.time import NS_PER_SECOND, ns_of_utc
 from models.prices.genai import shipped_rates
 from models.store.deliveries import MOST_ATTEMPTS, claim_due
-from models.store.incidents import resolve_silent
+from models.store.incidents import report, resolve_silent
 from models.store.ledger import supersede_charges
 from models.store.prices import SHIPPED, record_book
 from models.store.span_codec import prepare_spans
@@ -45,12 +45,21 @@ class Hook(BaseHTTPRequestHandler):
 
     received: list[tuple[dict[str, str], bytes]] = []  # noqa: RUF012
     status = 200
+    mode = "whole"
+    """`whole` answers; `silent` never does; `endless` never comes to the end of its answer."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if type(self).mode == "silent":
+            self.connection.recv(1)  # until the sender hangs up
+            return
         type(self).received.append(({name.lower(): value for name, value in self.headers.items()}, body))
         self.send_response(type(self).status)
         self.end_headers()
+        if type(self).mode == "endless":
+            self.wfile.write(b"more")
+            self.wfile.flush()
+            self.connection.recv(1)
 
     def log_message(self, format: str, *args: Any) -> None: ...
 
@@ -241,6 +250,79 @@ def test_a_channel_that_fails_is_tried_again_and_at_last_listed_as_dead(
     assert deliver() == 1
 
 
+def test_a_channel_that_dribbles_or_breaks_costs_an_attempt_and_no_worker(
+    api: TestClient, database: Engine, channel: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver()
+
+    def owe(trace: int) -> dict[str, Any]:
+        send(database, loop(trace, 5, datetime.now(UTC)))
+        derive(), watch()
+        (incident,) = api.get("/api/v1/incidents", params={"trace_id": f"{trace:032x}"}).json()["rows"]
+        (row,) = [row for row in pending() if row["incident_id"] == incident["id"]]
+        return row
+
+    def pending() -> list[dict[str, Any]]:
+        return api.get("/api/v1/deliveries", params={"state": "pending"}).json()["rows"]
+
+    monkeypatch.setattr(alerts, "POST_SECONDS", 0.5)
+    Hook.mode = "silent"
+    first = owe(21)
+    assert deliver() == 0
+    (tried,) = [row for row in pending() if row["id"] == first["id"]]
+    assert (tried["attempts"], "did not answer within 0.5 s" in tried["last_error"]) == (1, True)
+    # A status that is followed by an answer without an end is a status all the same.
+    Hook.mode = "endless"
+    second = owe(22)
+    assert deliver() == 1
+    assert second["id"] not in {row["id"] for row in pending()}
+    Hook.mode = "whole"
+    third = owe(23)
+    monkeypatch.setattr(alerts, "send", lambda *_: int("not a number"))
+    assert deliver() == 0
+    (tried,) = [row for row in pending() if row["id"] == third["id"]]
+    assert (tried["attempts"], tried["last_error"][:10]) == (1, "ValueError")
+
+
+def test_what_was_found_late_is_told_as_soon_as_it_goes_on(
+    api: TestClient, database: Engine, channel: dict[str, Any]
+) -> None:
+    spans = loop(24, 12, datetime.now(UTC) - timedelta(hours=2))
+    send(database, spans[:14])
+    derive(), watch(), deliver()
+    (incident,) = api.get("/api/v1/incidents", params={"trace_id": f"{24:032x}"}).json()["rows"]
+    assert (incident["quiet"], sent(incident["dedup_key"])) == (True, [])
+    now = ns_of_utc(datetime.now(UTC))
+    shift = now - spans[-1].end_ns
+    send(database, [replace(span, start_ns=span.start_ns + shift, end_ns=span.end_ns + shift) for span in spans[14:]])
+    derive(), watch(), deliver()
+    assert api.get(f"/api/v1/incidents/{incident['id']}").json()["quiet"] is False
+    assert [body["event"] for body in sent(incident["dedup_key"])] == ["opened"]
+
+
+def test_a_rate_that_swings_about_its_limit_speaks_once_an_hour(
+    api: TestClient, database: Engine, channel: dict[str, Any]
+) -> None:
+    at = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
+    found = Report(
+        dedup_key="burn:1:agent:swinging:2026-11-02",
+        kind="burn_rate",
+        title="agent swinging spends $2.00 a minute",
+        severity="critical",
+        repeats=None,
+        cost_so_far=Decimal(1),
+        cost_per_minute=Decimal(2),
+    )
+    for minute in (0, 5, 10, 15, 62):
+        moment = at + timedelta(minutes=minute)
+        with database.begin() as connection:
+            report(connection, 1, replace(found, cost_so_far=Decimal(1 + minute)), moment)
+            resolve_silent(connection, moment + SILENCE + timedelta(seconds=1), SILENCE)
+        deliver()
+    events = [body["event"].partition(":")[0] for body in sent(found.dedup_key)]
+    assert events == ["opened", "resolved", "reopened", "resolved", "reopened", "resolved"]
+
+
 def test_an_incident_is_acknowledged_snoozed_resolved_and_opens_again_when_it_goes_on(
     api: TestClient, database: Engine, channel: dict[str, Any]
 ) -> None:
@@ -322,6 +404,46 @@ def test_a_rolling_budget_stays_open_over_its_threshold_and_is_over_below_it(
     assert mine()["state"] == "open"
     bodies = [json.loads(raw) for _, raw in Hook.received]
     assert [body["event"] for body in bodies if body["budget_id"] == budget_id] == ["threshold:100"]
+
+
+def test_a_forecast_and_a_raised_budget_do_not_silence_thresholds(
+    api: TestClient, channel: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent = Decimal(api.get("/api/v1/costs", params={"filter": "team:payments"}).json()["totals"]["effective_cost"])
+    monkeypatch.setattr("app.tasks.spend._forecast", lambda _budget, spent, *_: spent * 2)
+
+    def terms(share: str, thresholds: list[int]) -> dict[str, Any]:
+        amount = str((spent / Decimal(share)).quantize(Decimal("0.000001")))
+        return {
+            "name": "ahead",
+            "filter": ["team:payments"],
+            "period": "month",
+            "amount": amount,
+            "thresholds": thresholds,
+            "channels": [channel["id"]],
+            "mode": "notify",
+        }
+
+    budget_id = api.post("/api/v1/budgets", json=terms("0.6", [90])).json()["id"]
+
+    def events() -> list[tuple[str, str]]:
+        spend(), deliver()
+        bodies = [json.loads(raw) for _, raw in Hook.received]
+        return [(body["event"], body["severity"]) for body in bodies if body["budget_id"] == budget_id]
+
+    assert events() == [("threshold:forecast", "warning")]
+    api.put(f"/api/v1/budgets/{budget_id}", json=terms("0.6", [50, 90]))
+    assert events()[1:] == [("threshold:50", "warning")]
+    # Twice the amount is another budget to its readers: what was told of the smaller one is not told of this.
+    api.put(f"/api/v1/budgets/{budget_id}", json=terms("0.3", [20, 120]))
+    found = [row for row in api.get("/api/v1/incidents").json()["rows"] if row["budget_id"] == budget_id]
+    assert [row["state"] for row in found] == ["resolved"]
+    assert events()[2:] == [("threshold:20", "warning")]
+    api.put(f"/api/v1/budgets/{budget_id}", json=terms("1.3", [20, 120]))
+    assert events()[3:] == [("threshold:120", "critical")]
+    assert api.delete(f"/api/v1/budgets/{budget_id}").status_code == 204
+    found = [row for row in api.get("/api/v1/incidents").json()["rows"] if row["budget_id"] == budget_id]
+    assert {row["state"] for row in found} == {"resolved"}
 
 
 @pytest.mark.parametrize(

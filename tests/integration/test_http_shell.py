@@ -163,6 +163,30 @@ def test_credentials_are_asked_for_off_loopback(host: str, mode: str, asked: boo
     assert auth_mode.is_required(Settings(host=host, auth=mode)) is asked  # type: ignore[arg-type]
 
 
+def test_who_only_reads_tells_no_outcome(migrated) -> None:
+    secrets = {scope: new_key() for scope in ("ingest", "read")}
+    with migrated.engine.begin() as connection:
+        project = ensure_project(connection, "outcomes")
+        for scope, secret in secrets.items():
+            add_key(
+                connection,
+                project_id=project.id,
+                name=scope,
+                scope=scope,
+                hint=key_hint(secret),
+                digest=key_digest(secret),
+            )
+    auth.forget()
+    with client_of(migrated.url, None, auth="required") as client:
+        body = {"task_id": "T-3", "outcome": "rejected"}
+        told = {
+            scope: client.post("/api/v1/outcomes", json=body, headers={"x-api-key": secret})
+            for scope, secret in secrets.items()
+        }
+    assert {scope: answer.status_code for scope, answer in told.items()} == {"ingest": 201, "read": 403}
+    assert "may only read" in told["read"].json()["detail"]
+
+
 def test_an_open_network_is_refused_with_the_way_out() -> None:
     with pytest.raises(auth_mode.OpenToTheNetwork, match=r"127\.0\.0\.1.*keys create"):
         auth_mode.refuse_open_network(Settings(host="0.0.0.0", auth="off"))

@@ -65,6 +65,7 @@ def test_the_captures_do_hold_content_before_redaction() -> None:
 
 
 SECRET = "my landlord wants 1200"
+CHINESE = "我的房东要求每月支付一千二百元，请帮我谈判"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,10 @@ SECRET = "my landlord wants 1200"
         ("llm.output_messages.0.message.tool_calls.0.tool_call.function.arguments", json.dumps({"name": "Smith"})),
         ("tool_input", json.dumps({"command": SECRET})),
         ("custom.note", SECRET),
+        ("custom.note", CHINESE),
+        ("custom.notes", [CHINESE]),
+        ("metadata", json.dumps({"thread_id": "t-1", "note": CHINESE}, ensure_ascii=False)),
+        ("gen_ai.agent.name", CHINESE),
         ("custom.notes", [SECRET, SECRET]),
         ("custom.document", {"id": 7, "text": SECRET, "inner": {"title": SECRET}}),
         ("exception.message", SECRET),
@@ -93,7 +98,7 @@ SECRET = "my landlord wants 1200"
 )
 def test_content_is_not_kept_whatever_holds_it(key: str, value: object) -> None:
     kept = str(Redactor(b"key")(key, value))
-    assert [word for word in (SECRET, "landlord", "Oslo", "Smith", "passport") if word in kept] == []
+    assert [word for word in (SECRET, "landlord", "Oslo", "Smith", "passport", "房东") if word in kept] == []
 
 
 @pytest.mark.parametrize(
@@ -101,6 +106,11 @@ def test_content_is_not_kept_whatever_holds_it(key: str, value: object) -> None:
     [
         ("gen_ai.usage.input_tokens", 12, 12),
         ("gen_ai.agent.name", "Research Agent", "Research Agent"),
+        ("gen_ai.agent.name", "高级市场研究分析师", "高级市场研究分析师"),
+        ("team", "Data Platform", "Data Platform"),
+        ("cost_center", "R&D Nordics", "R&D Nordics"),
+        ("team", "支付团队", "支付团队"),
+        ("deployment.city", "สิงคโปร์", "สิงคโปร์"),
         ("session.id", "sess-42", "sess-42"),
         ("tag.tags", ["team-a", "prod"], ["team-a", "prod"]),
         ("gen_ai.response.finish_reasons", ["stop"], ["stop"]),
@@ -118,6 +128,13 @@ def test_content_is_not_kept_whatever_holds_it(key: str, value: object) -> None:
 )
 def test_counts_ids_and_names_are_kept(key: str, value: object, kept: object) -> None:
     assert Redactor(b"key")(key, value)[:2] == (key, kept)
+
+
+def test_a_task_is_no_name_of_a_span_in_any_script() -> None:
+    redactor = Redactor(b"key")
+    assert redactor.name("Find me a cheap flat in Oslo.task") == "task"
+    assert redactor.name(f"{CHINESE}.task") == "task"
+    assert redactor.name("研究代理") == "研究代理"
 
 
 def test_tool_arguments_leave_a_hash_that_only_this_installation_can_make() -> None:
