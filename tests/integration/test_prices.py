@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -93,16 +94,19 @@ def test_the_command_line_sets_and_shows_a_price(client: TestClient, migrated, t
 def test_the_command_line_lists_every_rate_its_books_and_removes_one(client: TestClient, migrated, monkeypatch) -> None:
     monkeypatch.setenv("JEVONS_DATABASE_URL", migrated.url)
     cli = CliRunner()
+
+    def told(*words: str) -> list[dict[str, Any]]:
+        return json.loads(cli.invoke(build(), ["prices", *words, "--json"]).output)
+
+    before = told("list", "--own")
     assert cli.invoke(build(), ["prices", "set", "zzz", "m1", "input", "3"]).exit_code == 0
-    listed = json.loads(cli.invoke(build(), ["prices", "list", "--json"]).output)
+    listed = told("list")
     assert len(listed) == client.get("/api/v1/prices").json()["total"] > 1000
-    [own] = json.loads(cli.invoke(build(), ["prices", "list", "--own", "--json"]).output)
-    assert (own["provider"], own["price_per_m"]) == ("zzz", "3")
-    assert cli.invoke(build(), ["prices", "remove", own["rate_id"]]).exit_code == 0
-    assert json.loads(cli.invoke(build(), ["prices", "list", "--own", "--json"]).output) == []
-    books = json.loads(cli.invoke(build(), ["prices", "books", "--json"]).output)
-    assert [(book["name"], book["rates"], book["superseded_at"] is None) for book in books] == [
-        ("own", 0, True),
-        ("own", 1, False),
-        ("shipped", len(listed) - 1, True),
-    ]
+    [added] = [rate for rate in told("list", "--own") if rate not in before]
+    assert (added["provider"], added["price_per_m"]) == ("zzz", "3")
+    assert cli.invoke(build(), ["prices", "remove", added["rate_id"]]).exit_code == 0
+    assert told("list", "--own") == before
+    books = told("books")
+    assert [book["rates"] for book in books if book["name"] == "own"][:2] == [len(before), len(before) + 1]
+    in_force = {book["name"]: book["rates"] for book in books if book["superseded_at"] is None}
+    assert in_force == {"own": len(before), "shipped": len(listed) - len(before) - 1}
