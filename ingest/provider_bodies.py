@@ -179,7 +179,7 @@ def _is_response_id(key: str, value: str, part: Body) -> bool:
 
 
 def _usage_facts(usage: Body) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"service_tier": tier} if (tier := langchain_tier(usage)) else {}
     for key in ("service_tier", "serviceTier"):
         if isinstance(usage.get(key), str):
             found["service_tier"] = usage[key]
@@ -190,6 +190,12 @@ def _usage_facts(usage: Body) -> dict[str, Any]:
     if cost is not None:
         found["cost"] = cost
     return found
+
+
+def langchain_tier(usage: Body) -> str | None:
+    """The service tier that LangChain tells by naming a part of the input after it; `standard` it never names."""
+    details = usage.get("input_token_details")
+    return next((tier for tier in ("flex", "priority") if isinstance(details, dict) and tier in details), None)
 
 
 def _first(usage: Body, *keys: str) -> tuple[int | None, str]:
@@ -300,12 +306,20 @@ def _langchain(usage: Body) -> Usage:
         "LangChain's usage_metadata: input_tokens is the sum of all input",
         {
             "input": ("input_tokens",),
-            "cache_read": ("input_token_details.cache_read",),
+            "cache_read": (
+                "input_token_details.cache_read",
+                "input_token_details.flex_cache_read",
+                "input_token_details.priority_cache_read",
+            ),
             "cache_write": ("input_token_details.cache_creation",),
             "cache_write_5m": ("input_token_details.ephemeral_5m_input_tokens",),
             "cache_write_1h": ("input_token_details.ephemeral_1h_input_tokens",),
             "output": ("output_tokens",),
-            "reasoning": ("output_token_details.reasoning",),
+            "reasoning": (
+                "output_token_details.reasoning",
+                "output_token_details.flex_reasoning",
+                "output_token_details.priority_reasoning",
+            ),
             "total": ("total_tokens",),
         },
     )

@@ -59,6 +59,8 @@ class Usage:
     """Quantity → attribute it was read from."""
     span_id: bytes = b""
     trust: int = TRUST_FRAMEWORK
+    disagreements: Sequence[str] = ()
+    """Where this description contradicts itself, such as parts that do not sum to its total."""
 
     @property
     def is_empty(self) -> bool:
@@ -204,7 +206,7 @@ def combine(descriptions: Sequence[Usage]) -> Combined:
         reason=base.reason,
         details=details,
         origins=origins,
-        disagreements=_disagreements(ranked) if len(ranked) > 1 else (),
+        disagreements=_disagreements(ranked) if len(ranked) > 1 else base.disagreements,
     )
 
 
@@ -266,8 +268,8 @@ def _convention(base: Usage) -> str:
 
 
 def _disagreements(ranked: Sequence[Usage]) -> tuple[str, ...]:
-    """Totals on which descriptions of one request differ."""
-    said: list[str] = []
+    """Totals on which descriptions of one request differ, from one another or in themselves."""
+    said = sorted({text for usage in ranked for text in usage.disagreements})
     for name, text in (("whole_input", "input"), ("whole_output", "output")):
         values = {getattr(usage, name) for usage in ranked} - {None}
         if len(values) > 1:

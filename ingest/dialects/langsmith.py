@@ -6,7 +6,7 @@ from typing import Any
 from ingest.dialects.base import Attributes, Context, Dialect, Reading, Role, always
 from ingest.dialects.vocabulary import GENAI
 from ingest.json_text import parse, text_of
-from ingest.provider_bodies import usage_of
+from ingest.provider_bodies import langchain_tier, usage_of
 from ingest.usage import INCLUSIVE
 from models.core.telemetry import Span
 
@@ -36,7 +36,8 @@ def _details(reading: Reading, context: Context) -> Reading:
     usage = usage_of({key: value for key, value in told.items() if value is not None}, "gen_ai.usage")
     if usage is None:
         return reading
-    return replace(reading, usages=(replace(usage, span_id=reading.span.span_id), *reading.usages))
+    usages = (replace(usage, span_id=reading.span.span_id), *reading.usages)
+    return replace(reading, usages=usages, service_tier=reading.service_tier or langchain_tier(told))
 
 
 DIALECTS = (

@@ -218,7 +218,7 @@ def _body(value: Any, key: str) -> BodyFacts | None:
 
 def flat_usage(span: Span, attributes: Attributes, shape: Shape, dialect: Dialect, context: Context) -> Usage | None:
     """Counts from single attributes, one alias per quantity; None where there are none."""
-    counts: dict[str, int] = {}
+    counts: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for key, quantity in shape.of(_words_of(dialect.vocabulary).found):
         # The best word of a quantity comes first; the next one speaks only where that is no count.

@@ -28,7 +28,7 @@ ADVICE: dict[FindingKind, tuple[str, str]] = {
         "Use an instrumentation of docs/instrumentation.md, or send the provider's object as gen_ai.usage.raw.",
     ),
     FindingKind.DISAGREEMENT: (
-        "described more than once with different counts; the most trusted one is used",
+        "described twice with different counts, or in parts that miss their total; the most trusted counts are used",
         "Instrument one layer, or update the older of the two packages.",
     ),
     FindingKind.MATCHED: (

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ingest.calls import derive_calls
+from models.core.telemetry import Call
 from models.core.vocabulary import Signal, UsageSource
 from tests.unit.test_call_laws import span
 
@@ -190,3 +191,103 @@ def test_a_method_that_only_prepares_a_request_is_no_call() -> None:
     prepared = span(1, "OpenAILike._prepare_chat_with_tools", scope, model)
     asked = span(2, "OpenAILike.achat", scope, model | counts)
     assert [call.tokens.input for call in derive_calls([prepared, asked]).calls] == [100]
+
+
+def langfuse(details: dict[str, int]) -> Call:
+    told = {"langfuse.observation.type": "generation", "langfuse.observation.model.name": "gpt-5"}
+    told["langfuse.observation.usage_details"] = json.dumps(details)
+    (call,) = derive_calls([span(1, "chat", "langfuse-sdk", told)]).calls
+    return call
+
+
+@pytest.mark.parametrize(
+    ("details", "tokens"),
+    [
+        pytest.param(
+            {"total": 559, "input_modality_1": 4, "output_modality_1": 15, "thoughts_token_count": 540},
+            {"input": 4, "output": 15, "reasoning": 540},
+            id="vertex-by-modality",
+        ),
+        pytest.param(
+            {"total": 1020, "input_modality_1": 200, "cached_modality_1": 800, "output_modality_1": 20}
+            | {"cached_content_token_count": 800},
+            {"input": 200, "cache_read": 800, "output": 20},
+            id="vertex-takes-cached-content-out-by-modality",
+        ),
+        pytest.param(
+            {"input": 1000, "output": 20, "total": 1020, "cached_content_token_count": 800},
+            {"input": 200, "cache_read": 800, "output": 20},
+            id="vertex-leaves-cached-content-in-the-prompt-without-modalities",
+        ),
+        pytest.param(
+            {"total": 1100, "input_flex": 200, "input_flex_cache_read": 800}
+            | {"output_flex": 60, "output_flex_reasoning": 40},
+            {"input": 200, "cache_read": 800, "output": 60, "reasoning": 40},
+            id="flex",
+        ),
+        pytest.param(
+            {"total": 260, "input_priority": 200, "input_audio": 50, "output_priority": 60, "output_audio": 0},
+            {"input": 200, "output": 60},
+            id="audio-lies-inside-its-tier",
+        ),
+        pytest.param(
+            {"input": 70, "output": 10, "total": 150, "input_audio": 30, "output_audio": 40},
+            {"input": 100, "output": 50},
+            id="audio-goes-back-into-its-side",
+        ),
+        pytest.param(
+            {"input": 1237, "output": 613, "total": 96570, "input_cache_read": 90112, "input_cache_creation": 0}
+            | {"input_ephemeral_5m_input_tokens": 4096, "input_ephemeral_1h_input_tokens": 512},
+            {"input": 1237, "cache_read": 90112, "cache_write_5m": 4096, "cache_write_1h": 512, "output": 613},
+            id="lifetimes-of-cache-writes",
+        ),
+        pytest.param(
+            {"input": 5, "output": 7, "total": 30, "input_documents": 8, "output_rejected_prediction_tokens": 10},
+            {"input": 13, "output": 17},
+            id="parts-that-nobody-knows",
+        ),
+    ],
+)
+def test_langfuse_parts_sum_to_what_the_provider_processed(details: dict[str, int], tokens: dict[str, int]) -> None:
+    call = langfuse({"input": 0, "output": 0, **details})
+    assert {bucket: told for bucket, told in call.tokens.as_dict().items() if told} == tokens
+    assert call.tokens.known_total == details["total"]
+    assert "disagreement" not in call.provenance
+
+
+def test_langfuse_parts_keep_their_price() -> None:
+    flex = langfuse({"input": 0, "output": 0, "input_flex": 0, "input_flex_cache_read": 800, "output_flex": 60})
+    assert (flex.service_tier, flex.tokens.input, flex.tokens.cache_read) == ("flex", 0, 800)
+    heard = {"input": 70, "output": 0, "input_audio": 30, "output_modality_1": 2, "output_modality_2": 40}
+    assert langfuse(heard).details == {"input_audio": 30, "output_image": 40}
+    kept = {"input": 0, "output": 9, "input_modality_AUDIO": 5, "cached_modality_AUDIO": 7, "cached_modality_TEXT": 1}
+    assert langfuse(kept).details == {"cache_read_audio": 7, "input_audio": 5}
+    assert langfuse(kept).tokens.cache_read == 8
+
+
+def test_a_langfuse_count_names_the_parts_that_it_was_summed_from() -> None:
+    read = langfuse({"input": 0, "output": 9, "input_modality_1": 4, "input_modality_4": 5}).provenance
+    key = "langfuse.observation.usage_details"
+    assert read["input"]["attribute"] == f"{key}.input_modality_1, {key}.input_modality_4"
+    assert (read["input"]["value"], read["output"]["attribute"]) == (9, f"{key}.output")
+
+
+def test_langfuse_parts_that_do_not_sum_to_their_total_are_a_disagreement() -> None:
+    call = langfuse({"input": 5, "output": 7, "total": 20})
+    assert (call.tokens.input, call.tokens.output) == (5, 7)
+    assert call.provenance["disagreement"] == {"on": ["total: 12, 20"]}
+
+
+def test_langsmith_tells_the_tier_in_the_names_of_its_details() -> None:
+    told = {
+        **MODEL,
+        "langsmith.span.kind": "llm",
+        "gen_ai.usage.input_tokens": 1000,
+        "gen_ai.usage.output_tokens": 100,
+        "gen_ai.usage.input_token_details": json.dumps({"flex": 200, "flex_cache_read": 800}),
+        "gen_ai.usage.output_token_details": json.dumps({"flex": 60, "flex_reasoning": 40}),
+    }
+    (call,) = derive_calls([span(1, "chat", "langsmith", told)]).calls
+    tokens = call.tokens
+    assert (tokens.input, tokens.cache_read, tokens.output, tokens.reasoning) == (200, 800, 60, 40)
+    assert call.service_tier == "flex"

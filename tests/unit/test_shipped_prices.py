@@ -68,6 +68,12 @@ HAND = [
         "5",  # OpenAI documents that writes cost what input costs
         id="openai-writes-at-the-input-rate",
     ),
+    pytest.param(
+        call("openai", "gpt-5", NOON.replace(year=2026), service_tier="flex")
+        | {"input": 200, "cache_read": 800, "output": 60, "reasoning": 40},
+        "0.000675",  # 200×0.625 + 800×0.0625 + 100×5
+        id="gpt-5-flex",
+    ),
 ]
 
 
