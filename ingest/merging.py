@@ -8,7 +8,7 @@ from ingest.attribution import Attributor
 from ingest.dialects.base import Reading
 from ingest.dialects.providers import plain_model, provider_of_host
 from ingest.requests import Request, order_of
-from ingest.usage import Combined, combine
+from ingest.usage import Combined, Usage, combine
 from models.core.telemetry import Call, TokenCounts
 from models.core.vocabulary import BUCKETS, CallStatus, Signal, UsageSource
 
@@ -204,9 +204,14 @@ def _source(readings: Sequence[Reading], tokens: TokenCounts, refused: bool) -> 
     if tokens.output is None and readings[0].operation != "embeddings":
         return UsageSource.PARTIAL
     trusted = [reading for reading in counted if not reading.is_estimated]
-    if any(reading.is_partial for reading in readings):
+    if any(reading.is_partial for reading in readings) or _left_out(readings) is not None:
         return UsageSource.PARTIAL
     return UsageSource.REPORTED if trusted else UsageSource.ESTIMATED
+
+
+def _left_out(readings: Sequence[Reading]) -> Usage | None:
+    """The description that tells of other models inside the request."""
+    return next((usage for reading in readings for usage in reading.usages if usage.left_out), None)
 
 
 def _provenance(request: Request, combined: Combined, readings: Sequence[Reading]) -> Mapping[str, Mapping[str, Any]]:
@@ -221,6 +226,14 @@ def _provenance(request: Request, combined: Combined, readings: Sequence[Reading
         found["match"] = {"how": list(request.matches)}
     if combined.disagreements:
         found["disagreement"] = {"on": list(combined.disagreements)}
+    aside = _left_out(readings)
+    if aside is not None:
+        found["left_out"] = {
+            "span_id": aside.span_id.hex(),
+            "attribute": aside.origins.get("left_out", "left_out"),
+            "value": "; ".join(aside.left_out),
+            "why": "requests to other models inside this one: nothing here prices them",
+        }
     made_up = next((usage for reading in readings for usage in reading.unbelieved), None)
     if made_up is not None and combined.tokens.is_absent:
         told = [name for name in ("input", "output", "total") if getattr(made_up, name) is not None]

@@ -5,7 +5,7 @@ Google generateContent, Bedrock converse, Cohere, Mistral, DeepSeek, Groq, OpenR
 normalised objects are told from them by their own keys.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -97,7 +97,7 @@ def facts_of(body: Any, where: str = "body") -> BodyFacts:
     for depth, part in _parts(body):
         for key in USAGE_KEYS:
             found = usage_of(part.get(key), f"{where}.{key}")
-            if found is not None and (best is None or found.detail > best.detail):
+            if found is not None and (best is None or _telling(found) > _telling(best)):
                 best = found
                 raw = part[key]
                 facts.update(_usage_facts(raw))
@@ -124,19 +124,28 @@ def facts_of(body: Any, where: str = "body") -> BodyFacts:
     )
 
 
+def _telling(usage: Usage) -> tuple[bool, int]:
+    """Ranks usage objects of one body: what frameworks copy of Anthropic's lacks what only its iterations tell."""
+    return usage.spans_iterations, usage.detail
+
+
 def _parts(body: Any, depth: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
     if depth > 8:
         return
     if isinstance(body, dict):
         yield depth, body
         for key, value in body.items():
-            if isinstance(value, dict | list) and key not in ("tools", "messages", "input", "parameters", "schema"):
+            # Iterations of a usage object are no bodies: their models did not give this answer.
+            if key in _NO_BODIES or (key == "iterations" and "output_tokens" in body):
+                continue
+            if isinstance(value, dict | list):
                 yield from _parts(value, depth + 1)
     elif isinstance(body, list):
         for value in body[:64]:
             yield from _parts(value, depth + 1)
 
 
+_NO_BODIES = frozenset(("tools", "messages", "input", "parameters", "schema"))
 _ID_KEYS = ("response_id", "responseId", "id")
 _MODEL_KEYS = ("model", "model_name", "modelVersion", "model_version")
 _ID_STARTS = ("msg_", "chatcmpl", "resp", "cmpl-", "gen-", "req_")
@@ -277,8 +286,56 @@ def _openai(usage: Body) -> Usage:
     )
 
 
+_ITERATED = ("input", "cache_read", "cache_write", "cache_write_5m", "cache_write_1h", "output")
+
+
 def _anthropic(usage: Body) -> Usage:
     """Anthropic's shape, also under LangChain's and Bedrock's invoke: cached tokens lie beside the input."""
+    told, iterations = _anthropic_counts(usage), usage.get("iterations")
+    if not isinstance(iterations, list):
+        return told
+    return _over_iterations(told, [one for one in iterations if isinstance(one, dict)])
+
+
+def _over_iterations(told: Usage, iterations: Sequence[Body]) -> Usage:
+    """The counts of all iterations of a request on the model that answered, and what other models did meanwhile.
+
+    Source   Anthropic (compaction, advisor tool, refusals and fallback): the top level leaves out compaction, which is
+             the sum of all entries, and never holds the tokens of an advisor or of an attempt that was declined.
+    """
+    answer = next((one for one in reversed(iterations) if one.get("type") in ("message", "fallback_message")), {})
+    own = [_anthropic_counts(one) for one in iterations if _is_of_answer(one, answer)]
+    more: dict[str, Any] = {}
+    origins = dict(told.origins)
+    for name in _ITERATED:
+        parts = [(value, part.origins[name]) for part in own if (value := getattr(part, name)) is not None]
+        whole, top = sum(value for value, _ in parts), getattr(told, name)
+        # Never less than the top level: of a long list the redaction keeps the beginning.
+        if parts and (top is None or whole > top):
+            more[name], origins[name] = whole, f"iterations[].{parts[0][1]}"
+    left_out = tuple(text for one in iterations if not _is_of_answer(one, answer) and (text := _said(one)))
+    if left_out:
+        origins["left_out"] = "iterations[]"
+    return replace(told, **more, origins=origins, left_out=left_out, spans_iterations=bool(more or left_out))
+
+
+def _is_of_answer(one: Body, answer: Body) -> bool:
+    """Whether an iteration ran on the model that answered: an advisor has its own, and so had a declined attempt."""
+    if one.get("type") == "advisor_message":
+        return False
+    if one.get("model") and answer.get("model"):
+        return one["model"] == answer["model"]
+    return one.get("type") != "message" or answer.get("type") != "fallback_message"
+
+
+def _said(one: Body) -> str:
+    """One iteration in words; empty where it has no tokens."""
+    counts = _anthropic_counts(one)
+    told = [f"{name} {value}" for name in _ITERATED if (value := getattr(counts, name))]
+    return f"{one.get('type')} of {one.get('model') or 'another model'}: {', '.join(told)}" if told else ""
+
+
+def _anthropic_counts(usage: Body) -> Usage:
     searches, _ = _first(usage, "server_tool_use.web_search_requests")
     executions, _ = _first(usage, "server_tool_use.code_execution_requests")
     return _read(
@@ -446,7 +503,7 @@ _SHAPES: tuple[tuple[Callable[[Body], bool], Callable[[Body], Usage]], ...] = (
     (_has("input_token_details", "output_token_details"), _langchain_summed),
     (_has("prompt_tokens", "completion_tokens"), _openai),
     (_has("input_tokens_details"), _openai),
-    (_has("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation"), _anthropic),
+    (_has("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation", "iterations"), _anthropic),
     (_has("input_tokens", "output_tokens"), _openai),
 )
 """Shapes in the order in which they are told apart: the most particular keys first."""

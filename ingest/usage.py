@@ -61,6 +61,10 @@ class Usage:
     trust: int = TRUST_FRAMEWORK
     disagreements: Sequence[str] = ()
     """Where this description contradicts itself, such as parts that do not sum to its total."""
+    spans_iterations: bool = False
+    """Whether the counts hold iterations that the top level of the usage object, and so its copies, leave out."""
+    left_out: Sequence[str] = ()
+    """Requests to other models inside this one, with their counts: they have other prices and are in no count here."""
 
     @property
     def is_empty(self) -> bool:
@@ -211,8 +215,9 @@ def combine(descriptions: Sequence[Usage]) -> Combined:
 
 
 def _rank(usage: Usage) -> tuple[object, ...]:
-    """Best first: trust, then detail, then the later of two snapshots, which counted more output."""
-    return (-usage.trust, -usage.detail, -(usage.output or 0), usage.span_id, sorted(usage.origins.items()))
+    """Best first: trust, then iterations, then detail, then the later of two snapshots, which counted more output."""
+    told = (not usage.spans_iterations, -usage.detail, -(usage.output or 0))
+    return (-usage.trust, *told, usage.span_id, sorted(usage.origins.items()))
 
 
 def _uncached(

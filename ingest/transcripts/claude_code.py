@@ -41,7 +41,8 @@ class _Answer:
 def read_sessions(paths: Sequence[Path]) -> Imported:
     """Every answered request of these session files, once.
 
-    Shapes   n files or directories → spans, one per answer; the same files again give the same spans.
+    Shapes   n files or directories → spans, one per answer and one per request to an advisor inside it; the same files
+             again give the same spans.
     Raises   BadInput for a path that does not exist.
     """
     imported = Imported()
@@ -51,7 +52,7 @@ def read_sessions(paths: Sequence[Path]) -> Imported:
         imported.files += 1
         _read_file(path, imported, answers, names)
     for key in sorted(answers, key=repr):
-        imported.spans.append(_span(key, answers[key], names))
+        imported.spans += _spans(key, answers[key], names)
     return imported
 
 
@@ -125,24 +126,50 @@ def _learn_names(line: dict[str, Any], asked: dict[str, str], names: dict[str, s
                 names[result["agentId"]] = kind
 
 
-def _span(key: tuple[object, ...], answer: _Answer, names: dict[str, str]) -> Span:
+def _spans(key: tuple[object, ...], answer: _Answer, names: dict[str, str]) -> list[Span]:
+    """The answer, and each request to an advisor inside it: another model, so another price."""
     message = answer.message
+    usage, iterations = message["usage"], message["usage"].get("iterations")
+    advice = [one for one in iterations if _is_advice(one)] if isinstance(iterations, list) else []
+    if advice:
+        usage = {**usage, "iterations": [one for one in iterations if not _is_advice(one)]}
+    ids = {"gen_ai.response.id": message.get("id"), "request_id": answer.request_id}
+    answered = _span((*key, answer.output), answer, names, message.get("model"), usage, ids)
+    advised = list[Span]()
+    for at, one in enumerate(advice):
+        # An id of its own: records that share one are one request, also when a copy of this session is imported later.
+        own = f"{message['id']}/advisor/{at}" if message.get("id") else None
+        advised.append(_span((*key, "advisor", at), answer, names, one["model"], one, {"request_id": own}))
+    return [answered, *advised]
+
+
+def _is_advice(one: Any) -> bool:
+    return isinstance(one, dict) and one.get("type") == "advisor_message" and isinstance(one.get("model"), str)
+
+
+def _span(
+    identity: tuple[object, ...],
+    answer: _Answer,
+    names: dict[str, str],
+    model: Any,
+    usage: dict[str, Any],
+    ids: dict[str, Any],
+) -> Span:
     is_side = answer.agent_id is not None
     agent = names.get(answer.agent_id or "", "subagent") if is_side else "claude-code"
     return request_span(
         TOOL,
         session=answer.session,
-        identity=(*key, answer.output),
+        identity=identity,
         start_ns=answer.start_ns,
         end_ns=answer.end_ns,
         attributes={
             "gen_ai.provider.name": "anthropic",
-            "gen_ai.request.model": message.get("model"),
-            "gen_ai.response.model": message.get("model"),
-            "gen_ai.response.id": message.get("id"),
-            "request_id": answer.request_id,
+            "gen_ai.request.model": model,
+            "gen_ai.response.model": model,
+            **ids,
             "gen_ai.agent.name": agent,
             "jevons.agent_path": f"claude-code/{agent}" if is_side else agent,
-            "gen_ai.usage.raw": orjson.dumps(message["usage"]).decode(),
+            "gen_ai.usage.raw": orjson.dumps(usage).decode(),
         },
     )

@@ -8,7 +8,7 @@ ADVICE: dict[FindingKind, tuple[str, str]] = {
         "Turn on usage in streams, or instrument the client library too.",
     ),
     FindingKind.PARTIAL: (
-        "only part of the usage is told, such as the input of a stream that the client left",
+        "only part of the usage is counted: the client left the stream, or another model (an advisor) answered inside",
         "Read streams to their end where the answer is needed; an aborted one is billed for what was generated.",
     ),
     FindingKind.ESTIMATED: (

@@ -28,8 +28,12 @@ def rows() -> list[dict[str, Any]]:
 
 
 ROWS = rows()
+COMPACTED = [row for row in ROWS if '"type": "compaction"' in json.dumps(row["body"])]
+"""Bodies whose top level leaves the compaction out, as Anthropic documents: genai-prices takes it for the whole."""
 BY_SHAPE: dict[str, list[dict[str, Any]]] = defaultdict(list)
 for one in ROWS:
+    if one in COMPACTED:
+        continue
     holder = one["body"].get("usage") or one["body"].get("usageMetadata") or one["body"].get("meta") or {}
     BY_SHAPE[",".join(sorted(holder))].append(one)
 
@@ -60,3 +64,26 @@ def test_a_body_gives_the_usage_that_it_was_priced_by(shape: str) -> None:
         assert writes == max(usage.get("cache_write_tokens", 0) for usage in told)
         assert facts.usage.details.get("web_search_requests", 0) == max(usage.get("web_searches", 0) for usage in told)
         assert facts.usage.details.get("output_image", 0) == max(usage.get("output_image_tokens", 0) for usage in told)
+
+
+def test_compaction_is_billed_with_the_message_that_it_made_room_for() -> None:
+    counted = {
+        row["body"]["file"].rpartition("/")[2]: combine([usage]).tokens
+        for row in COMPACTED
+        if (usage := facts_of(row["body"]).usage) is not None
+    }
+    assert len(COMPACTED) == len(counted) == 2
+    cached = counted["test_anthropic_compaction_usage_with_cache.yaml"]
+    assert (cached.input, cached.cache_write_5m, cached.output) == (100 + 180, 55_096, 82 + 8)
+    fresh = counted["test_anthropic_compaction_end_to_end.yaml"]
+    assert (fresh.input, fresh.cache_write_5m, fresh.output) == (55_196 + 220, 0, 125 + 8)
+
+
+def test_the_tokens_of_an_advisor_are_left_out_of_the_model_that_asked_it() -> None:
+    advised = [row for row in ROWS if "advisor_message" in json.dumps(row["body"])]
+    told = [usage.left_out for row in advised if (usage := facts_of(row["body"]).usage) is not None]
+    assert sorted(told) == [
+        ("advisor_message of claude-fable-5: input 2564, output 99",),
+        ("advisor_message of claude-opus-4-8: input 2518, output 22",),
+        ("advisor_message of claude-opus-4-8: input 2529, output 38",),
+    ]

@@ -10,7 +10,7 @@ import pytest
 from ingest.calls import derive_calls
 from ingest.transcripts import claude_code, codex, gemini_cli, litellm
 from models.core.errors import BadInput
-from models.core.vocabulary import CallStatus
+from models.core.vocabulary import CallStatus, UsageSource
 
 
 def lines(path: Path, *rows: dict[str, Any]) -> Path:
@@ -128,6 +128,29 @@ def test_messages_that_claude_code_wrote_itself_are_no_requests(tmp_path: Path) 
     row = answer(1)
     row["message"]["model"] = "<synthetic>"
     assert claude_code.read_sessions([lines(tmp_path / "s.jsonl", row)]).spans == []
+
+
+def test_an_advisor_inside_an_answer_is_a_request_of_its_own_model(tmp_path: Path) -> None:
+    def entry(kind: str, fresh: int, output: int, **more: str) -> dict[str, Any]:
+        return {"type": kind, "input_tokens": fresh, "output_tokens": output, **more}
+
+    row = answer(1, output=121)
+    usage = {"input_tokens": 2390, "output_tokens": 121, "cache_read_input_tokens": 0}
+    usage["iterations"] = [
+        entry("message", 1128, 110),
+        entry("advisor_message", 2518, 22, model="claude-opus-4-8"),
+        entry("message", 1262, 11),
+    ]
+    row["message"]["usage"] = usage
+    lines(tmp_path / "s-1.jsonl", row)
+    lines(tmp_path / "s-2.jsonl", {**row, "sessionId": "s-2"})
+    # A copy of the session, imported at another time, tells of the same two requests.
+    apart = [span for name in ("s-2", "s-1") for span in claude_code.read_sessions([tmp_path / f"{name}.jsonl"]).spans]
+    for spans in (claude_code.read_sessions([tmp_path]).spans, apart):
+        counted = {call.model: (call.tokens.input, call.tokens.output) for call in derive_calls(spans).calls}
+        assert counted == {"claude-opus-4-5-20251101": (2390, 121), "claude-opus-4-8": (2518, 22)}
+        assert len(derive_calls(spans).calls) == 2
+        assert {call.usage_source for call in derive_calls(spans).calls} == {UsageSource.REPORTED}
 
 
 def codex_line(minute: int, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
