@@ -7,6 +7,7 @@ from typing import Any
 from ingest.attribution import Attributor
 from ingest.dialects.base import Reading
 from ingest.dialects.providers import plain_model, provider_of_host
+from ingest.provider_bodies import served_tier
 from ingest.requests import Request, order_of
 from ingest.usage import Combined, Usage, combine
 from models.core.telemetry import Call, TokenCounts
@@ -127,7 +128,7 @@ def _joined(readings: Sequence[Reading]) -> Reading:
         model=_served_model(readings, wire, provider),
         request_model=next((r.request_model for r in readings if r.request_model), None),
         response_ids=next((r.response_ids for r in wire if r.response_ids), ()),
-        service_tier=next((r.service_tier for r in wire if r.service_tier), None),
+        service_tier=served_tier(*(r.service_tier for r in wire)),
         region=next((r.region for r in wire if r.region), None),
         server_address=next((r.server_address for r in wire if r.server_address), None),
         reported_cost=next((r.reported_cost for r in readings if r.reported_cost is not None), None),

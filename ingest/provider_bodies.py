@@ -14,6 +14,9 @@ from ingest.usage import EXCLUSIVE, INCLUSIVE, TRUST_PROVIDER, Usage
 
 Body = Mapping[str, Any]
 
+FAST = "fast"
+"""The tier of Anthropic's fast mode: `speed` tells it beside a `service_tier` that does not know it."""
+
 USAGE_KEYS = (
     "usage",
     "usageMetadata",
@@ -67,6 +70,12 @@ def money(value: Any) -> Decimal | None:
     return amount if amount.is_finite() and amount >= 0 else None
 
 
+def served_tier(*told: str | None) -> str | None:
+    """The first tier that is told; fast mode where any of them is, because it alone sets the price."""
+    known = [tier for tier in told if tier]
+    return FAST if FAST in known else next(iter(known), None)
+
+
 def usage_of(usage: Any, where: str = "usage") -> Usage | None:
     """Read a provider's usage object, whichever provider's it is.
 
@@ -103,6 +112,8 @@ def facts_of(body: Any, where: str = "body") -> BodyFacts:
                 facts.update(_usage_facts(raw))
         if isinstance(part.get("meta"), dict) and best is None:
             best = _cohere(part["meta"], where)
+        if "output_tokens" in part:
+            facts.update(_price_facts(part))
         if depth <= 6:
             _collect(part, facts)
             _collect_drafts(part, facts)
@@ -115,7 +126,7 @@ def facts_of(body: Any, where: str = "body") -> BodyFacts:
         usage=best,
         response_id=facts.get("id"),
         model=facts.get("model"),
-        service_tier=facts.get("service_tier"),
+        service_tier=served_tier(facts.get("speed"), facts.get("service_tier")),
         region=facts.get("region"),
         reported_cost=facts.get("cost"),
         is_unfinished=unfinished,
@@ -192,12 +203,21 @@ def _usage_facts(usage: Body) -> dict[str, Any]:
     for key in ("service_tier", "serviceTier"):
         if isinstance(usage.get(key), str):
             found["service_tier"] = usage[key]
-    geo = usage.get("inference_geo")
-    if isinstance(geo, str) and geo not in ("", "not_available"):
-        found["region"] = geo
+    found.update(_price_facts(usage))
     cost = money(usage.get("cost"))
     if cost is not None:
         found["cost"] = cost
+    return found
+
+
+def _price_facts(usage: Body) -> dict[str, Any]:
+    """What Anthropic's usage object tells of its price beside counts and tier; importers keep it without a body."""
+    found: dict[str, Any] = {}
+    geo = usage.get("inference_geo")
+    if isinstance(geo, str) and geo not in ("", "not_available"):
+        found["region"] = geo
+    if usage.get("speed") == FAST:
+        found["speed"] = FAST
     return found
 
 

@@ -221,6 +221,9 @@ _IDENTIFIERS = frozenset(
         "team",
     ]
 )
+# They set a price where they stand in a usage object; elsewhere such keys may hold anything.
+_PRICE_WORDS = ("speed", "inference_geo")
+_PRICE_WORD = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _NAMES = frozenset(
     [
         "name",
@@ -407,6 +410,8 @@ def _tree(value: Any, is_attribution: bool, depth: int) -> Any:
             reduced = _leaf(key, rule, inner, is_attribution, depth)
             if reduced is not None:
                 kept[key] = reduced
+        if "output_tokens" in value:
+            kept.update(_price_words(value))
         return kept or None
     if isinstance(value, list):
         if len(value) > MAX_ITEMS and all(isinstance(item, int | float) for item in value):
@@ -416,6 +421,12 @@ def _tree(value: Any, is_attribution: bool, depth: int) -> Any:
     if isinstance(value, str):
         return None if value[:1] not in ("{", "[") else _nested(value, is_attribution, depth)
     return None
+
+
+def _price_words(usage: Mapping[str, Any]) -> dict[str, str]:
+    """The words of a usage object that set its price, where they are identifiers."""
+    told = {key: usage.get(key) for key in _PRICE_WORDS}
+    return {key: word for key, word in told.items() if isinstance(word, str) and _PRICE_WORD.fullmatch(word)}
 
 
 @lru_cache(maxsize=10_000)

@@ -11,7 +11,7 @@ from ingest.dialects.roles import operation_of, role_of
 from ingest.dialects.shape import Shape, shape_of
 from ingest.dialects.vocabulary import DETAILS
 from ingest.json_text import parse, repr_usage, text_of
-from ingest.provider_bodies import BodyFacts, count, facts_of, money, usage_of
+from ingest.provider_bodies import BodyFacts, count, facts_of, money, served_tier, usage_of
 from ingest.request_anatomy import ANATOMY_KEYS, anatomy_of, drafts
 from ingest.shared_agents import ATTRIBUTE as AGENTS
 from ingest.shared_agents import agents_of
@@ -155,9 +155,11 @@ def read(span: Span) -> Reading | None:
         model=model or request_model,
         request_model=request_model,
         response_ids=response_ids(attributes, facts, bodies),
-        service_tier=facts.get("service_tier")
-        or _first_text(attributes, words.tier)
-        or _of_bodies(bodies, "service_tier"),
+        service_tier=served_tier(
+            facts.get("service_tier"),
+            _first_text(attributes, words.tier),
+            *(body.service_tier for _, body in bodies),
+        ),
         region=facts.get("region") or _first_text(attributes, words.region) or _of_bodies(bodies, "region"),
         server_address=None if dialect.ignores_address else text_of(attributes.get("server.address")),
         reported_cost=cost or next((body.reported_cost for _, body in bodies if body.reported_cost is not None), None),

@@ -93,6 +93,8 @@ CHINESE = "我的房东要求每月支付一千二百元，请帮我谈判"
         ("process.command_line", f"claude -p '{SECRET}'"),
         ("user_prompt", "Oslo"),
         ("result", f"[Output(text='{SECRET}', usage=Usage(prompt_tokens=3, name='{SECRET}'))]"),
+        ("output.value", json.dumps({"usage": {"output_tokens": 3, "speed": SECRET, "inference_geo": "in Oslo"}})),
+        ("output.value", json.dumps({"usage": {"output_tokens": 3}, "speed": "Oslo", "inference_geo": "Oslo"})),
         ("metadata", json.dumps({"thread_id": "t-1", "note": SECRET, "description": "Oslo"})),
     ],
 )
@@ -116,6 +118,11 @@ def test_content_is_not_kept_whatever_holds_it(key: str, value: object) -> None:
         ("gen_ai.response.finish_reasons", ["stop"], ["stop"]),
         ("metadata", '{"thread_id":"t-1","user_id":"u-1"}', '{"thread_id":"t-1","user_id":"u-1"}'),
         ("output.value", '{"id":"resp_1","usage":{"a":3}}', '{"id":"resp_1","usage":{"a":3}}'),
+        (
+            "output.value",
+            '{"usage":{"output_tokens":3,"speed":"fast","inference_geo":"us"}}',
+            '{"usage":{"output_tokens":3,"speed":"fast","inference_geo":"us"}}',
+        ),
         ("crewai.crew.usage_metrics", "{'total_tokens': 5}", '{"total_tokens":5}'),
         ("crewai.crew.token_usage", "total_tokens=5 prompt_tokens=3", "total_tokens=5 prompt_tokens=3"),
         (

@@ -74,6 +74,11 @@ HAND = [
         "0.000675",  # 200×0.625 + 800×0.0625 + 100×5
         id="gpt-5-flex",
     ),
+    pytest.param(
+        call("anthropic", "claude-opus-5", service_tier="fast", input=1000, output=100),
+        "0.015",  # 1000×10 + 100×50
+        id="opus-5-in-fast-mode",
+    ),
 ]
 
 

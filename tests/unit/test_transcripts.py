@@ -130,6 +130,15 @@ def test_messages_that_claude_code_wrote_itself_are_no_requests(tmp_path: Path) 
     assert claude_code.read_sessions([lines(tmp_path / "s.jsonl", row)]).spans == []
 
 
+def test_fast_mode_and_region_are_those_of_the_session_line(tmp_path: Path) -> None:
+    row = answer(1)
+    row["message"]["usage"] |= {"speed": "fast", "inference_geo": "us"}
+    slow = answer(2)
+    slow["message"]["usage"] |= {"speed": "standard", "inference_geo": "not_available"}
+    calls = derive_calls(claude_code.read_sessions([lines(tmp_path / "s.jsonl", row, slow)]).spans).calls
+    assert [(call.service_tier, call.region) for call in calls] == [("fast", "us"), ("standard", None)]
+
+
 def test_an_advisor_inside_an_answer_is_a_request_of_its_own_model(tmp_path: Path) -> None:
     def entry(kind: str, fresh: int, output: int, **more: str) -> dict[str, Any]:
         return {"type": kind, "input_tokens": fresh, "output_tokens": output, **more}

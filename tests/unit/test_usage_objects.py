@@ -149,3 +149,42 @@ def test_what_another_model_did_inside_a_request_stays_visible_beside_it() -> No
     assert aside["attribute"] == "output.value.usage.iterations[]"
     assert call.provenance["input"]["attribute"] == "output.value.usage.iterations[].input_tokens"
     assert call.provenance["output"]["attribute"] == "output.value.usage.output_tokens"
+
+
+FAST = {**iteration("", 3, 50), "service_tier": "standard", "speed": "fast", "inference_geo": "us"}
+SLOW = {**FAST, "speed": "standard", "inference_geo": "not_available"}
+
+
+@pytest.mark.parametrize("body", [{"usage": FAST}, FAST, {"output": [{"message": {"usage": FAST}}]}])
+def test_fast_mode_is_the_tier_wherever_the_usage_object_stands(body: dict[str, Any]) -> None:
+    facts = facts_of(body)
+    assert (facts.service_tier, facts.region) == ("fast", "us")
+
+
+def test_without_fast_mode_the_tier_is_the_one_of_the_response() -> None:
+    assert (facts_of({"usage": SLOW}).service_tier, facts_of({"usage": SLOW}).region) == ("standard", None)
+    # A request that asks for fast mode has not been served yet.
+    assert facts_of({"request": {"speed": "fast"}, "usage": SLOW}).service_tier == "standard"
+
+
+def test_fast_mode_goes_before_the_standard_tier_of_any_other_description() -> None:
+    body = {"id": "msg_0123456789abcdef", "model": "claude-opus-4-6", "usage": FAST}
+    outer = {"openinference.span.kind": "LLM", "llm.model_name": "claude-opus-4-6", "output.value": json.dumps(body)}
+    flat = {"gen_ai.response.service_tier": "standard"}
+    sdk = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "anthropic",
+        "gen_ai.request.model": "claude-opus-4-6",
+        "gen_ai.response.id": "msg_0123456789abcdef",
+        "gen_ai.usage.input_tokens": 3,
+        "gen_ai.usage.output_tokens": 50,
+        "anthropic.response.service_tier": "standard",
+    }
+    alone = [span(1, "Messages", "openinference.instrumentation.anthropic", outer | flat)]
+    both = [
+        span(1, "Messages", "openinference.instrumentation.anthropic", outer),
+        span(2, "chat claude-opus-4-6", "com.anthropic.sdk.python", sdk, parent=1),
+    ]
+    for spans in (alone, both):
+        (call,) = derive_calls(spans).calls
+        assert call.service_tier == "fast"
