@@ -2,8 +2,9 @@
 
     python -m tests.bench.soak [--minutes 30] [--share 0.7] [--sustained SPANS_PER_S] [--json FILE]
 
-The sustained maximum is measured first unless it is given. Every few seconds the API is asked what pages ask, and every
-page of the UI is rendered through Dash's own endpoint. Loopback only; ends by itself.
+The sustained maximum, the highest flat rate of `jevons bench`, is measured first unless it is given. Every few seconds
+the API is asked what pages ask, and every page of the UI is rendered through Dash's own endpoint. Loopback only; ends
+by itself.
 """
 
 import argparse
@@ -23,9 +24,8 @@ from app.bench.checks import Verdicts, check_ledger, say_stored, stored
 from app.bench.client import Order, send
 from app.bench.instance import Instance, started
 from app.bench.payloads import templates
-from app.bench.sustained import slope
-from app.bench.watch import Backlog, Memory, MemoryWatch
-from tests.bench.overload import sustained_rate
+from app.bench.sustained import measure_sustained, slope
+from app.bench.watch import Backlog, Memory, MemoryWatch, Seen
 
 QUESTIONS = (
     "/api/v1/status",
@@ -43,6 +43,8 @@ UNREADABLE = "could not be read"
 """What stands where a part of a page failed."""
 FLAT_MEMORY = 0.05
 """Growth from the second to the last quarter, as a share: a leak of a few per cent in minutes would show."""
+SEARCH_SECONDS = 20.0
+"""Length of each step of the search for the sustained maximum."""
 SMALL_MB = 10.0
 FLAT_LAG_SECONDS = 3.0
 
@@ -104,9 +106,31 @@ class Reader:
         self.took.setdefault(name, []).append((time.perf_counter() - began) * 1000)
 
 
+def flat_rate(instance: Instance) -> float:
+    """The highest rate whose lag stays flat, as `jevons bench` states it.
+
+    Raises   RuntimeError where none was found.
+    """
+    send(instance.port, templates(4, 512), Order(connections=4, spans=4_096))
+    with Backlog(instance) as backlog:
+        backlog.settle(120)
+        found = measure_sustained(instance, backlog, 10_000, SEARCH_SECONDS, lambda line: print(line, flush=True))
+    if not found["sustained: spans/s"]:
+        raise RuntimeError("no rate was flat: something else loads this machine")
+    return found["sustained: spans/s"]
+
+
 def memory_of(samples: list[Memory], name: str) -> list[tuple[float, float]]:
     """(minutes since the first, MB) of one service."""
     return [((each.at - samples[0].at) / 60, each.by_service[name]) for each in samples if name in each.by_service]
+
+
+def lag_by_minute(seen: list[Seen]) -> list[float]:
+    """p95 of the lag in each minute, in seconds."""
+    minutes: dict[int, list[float]] = {}
+    for each in seen:
+        minutes.setdefault(int((each.at - seen[0].at) // 60), []).append(each.lag_seconds)
+    return [round(sorted(lags)[int(len(lags) * 0.95)], 2) for _, lags in sorted(minutes.items())]
 
 
 def say_memory(verdicts: Verdicts, samples: list[Memory]) -> dict[str, dict[str, float]]:
@@ -134,7 +158,7 @@ def run(chosen: argparse.Namespace) -> tuple[dict[str, Any], Verdicts]:
     """Load, questions, samples, checks."""
     verdicts = Verdicts()
     with started(2, 2, lambda line: print(line, flush=True)) as instance, ThreadPoolExecutor(1) as pool:
-        sustained = chosen.sustained or sustained_rate(instance)
+        sustained = chosen.sustained or flat_rate(instance)
         rate = sustained * chosen.share
         print(f"sustained {sustained:,.0f} spans/s; {rate:,.0f} for {chosen.minutes:g} minutes", flush=True)
         made = templates(32, 64)
@@ -187,6 +211,7 @@ def run(chosen: argparse.Namespace) -> tuple[dict[str, Any], Verdicts]:
             "acknowledged": sent.spans,
             "ack_p99_ms": round(sent.percentile(0.99), 1),
             "lag_p95_s": [round(early, 2), round(late, 2)],
+            "lag_p95_s_by_minute": lag_by_minute(seen),
             "memory": services,
             "memory_mb_over_time": {
                 name: [[round(at, 2), round(size)] for at, size in memory_of(samples, name)[::12]] for name in services
