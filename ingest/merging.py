@@ -155,9 +155,7 @@ def _described_by(readings: Sequence[Reading]) -> tuple[bytes, ...]:
 
 def _details(combined: Combined, told: Reading) -> dict[str, int]:
     """Counts priced apart where there are some, and what the request was made of, 0 included."""
-    if not combined.details and not told.anatomy:
-        return {}
-    return {key: value for key, value in sorted(combined.details.items()) if value} | dict(told.anatomy)
+    return {**combined.details, **told.anatomy}
 
 
 def _anatomy(wire: Sequence[Reading]) -> dict[str, int]:

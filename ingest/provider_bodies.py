@@ -250,7 +250,7 @@ def _read(usage: Body, convention: str, reason: str, keys: Mapping[str, tuple[st
         convention=convention,
         reason=reason,
         origins=origins,
-        details={key: value for key, value in details.items() if value},
+        details={key: value for key, value in details.items() if value is not None},
         **counts,
         **more,
     )
@@ -432,6 +432,7 @@ def _google(usage: Body) -> Usage:
             "input_audio": _modality(usage, "AUDIO", "promptTokensDetails", "prompt_tokens_details"),
             "input_image": _modality(usage, "IMAGE", "promptTokensDetails", "prompt_tokens_details"),
             "cache_read_audio": _modality(usage, "AUDIO", "cacheTokensDetails", "cache_tokens_details"),
+            "cache_read_image": _modality(usage, "IMAGE", "cacheTokensDetails", "cache_tokens_details"),
             "output_audio": _modality(usage, "AUDIO", "candidatesTokensDetails", "candidates_tokens_details"),
             "output_image": _modality(usage, "IMAGE", "candidatesTokensDetails", "candidates_tokens_details"),
         },
@@ -442,16 +443,17 @@ def _google(usage: Body) -> Usage:
 
 
 def _modality(usage: Body, modality: str, *keys: str) -> int | None:
+    """Tokens of one modality; the list names all there are, so one that it leaves out was none."""
     for key in keys:
         rows = usage.get(key)
-        if isinstance(rows, list):
+        if isinstance(rows, list) and rows:
             found = [
-                count(row.get("tokenCount", row.get("token_count")))
+                count(row.get("tokenCount", row.get("token_count", 0)))
                 for row in rows
                 if isinstance(row, dict) and row.get("modality") == modality
             ]
             known = [value for value in found if value is not None]
-            return sum(known) if known else None
+            return sum(known) if len(known) == len(found) else None
     return None
 
 

@@ -5,6 +5,7 @@ from dataclasses import field, replace
 
 from models.core.telemetry import TokenCounts
 from models.core.values import value
+from models.core.vocabulary import READ_FROM_CACHE
 
 INCLUSIVE = "inclusive"
 EXCLUSIVE = "exclusive"
@@ -193,7 +194,8 @@ def combine(descriptions: Sequence[Usage]) -> Combined:
     output, reasoning = _output(ranked, origins, pick("reasoning"))
     details: dict[str, int] = {}
     for usage in reversed(ranked):
-        details.update(usage.details)
+        # A zero takes back no count that another description tells.
+        details.update((name, count) for name, count in usage.details.items() if count or name not in details)
     tokens = TokenCounts(
         input=uncached,
         cache_read=read if read is not None else contained,
@@ -208,7 +210,7 @@ def combine(descriptions: Sequence[Usage]) -> Combined:
         tokens=tokens,
         convention=_convention(base),
         reason=base.reason,
-        details=details,
+        details=_apart(details, tokens, base.is_exclusive) if details else details,
         origins=origins,
         disagreements=_disagreements(ranked) if len(ranked) > 1 else base.disagreements,
     )
@@ -262,6 +264,38 @@ def _output(
     if whole < reasoning:
         return best.output, reasoning
     return whole - reasoning, reasoning
+
+
+def _apart(told: Mapping[str, int], tokens: TokenCounts, is_exclusive: bool) -> dict[str, int]:
+    """Counts priced apart, those of fresh input without what of them was read from the cache.
+
+    Providers that count audio and images apart count them in the whole prompt. Beside cached tokens such a part keeps
+    its cached one, 0 included; where that is not known it is left out, and the part stays whole: rating then prices
+    the call only where neither has a rate of its own.
+    """
+    found = {name: count for name, count in sorted(told.items()) if count}
+    if is_exclusive or not tokens.cache_read:
+        return found
+    for fresh, cached in READ_FROM_CACHE.items():
+        whole = found.get(fresh.value)
+        if whole is None:
+            continue
+        found.pop(cached.value, None)
+        part = _cached_part(whole, told.get(cached.value), tokens.input, tokens.cache_read)
+        if part is not None:
+            found |= {fresh.value: whole - part, cached.value: part}
+    return found
+
+
+def _cached_part(whole: int, told: int | None, fresh: int | None, read: int) -> int | None:
+    """How much of a part of the prompt was read from the cache; None where more than one answer is possible."""
+    if told is not None:
+        return told if told <= min(whole, read) else None
+    if fresh is None:
+        return None
+    # What does not fit into the fresh input was read, and no more than what was read.
+    least, most = max(whole - fresh, 0), min(whole, read)
+    return least if least == most else None
 
 
 def _convention(base: Usage) -> str:

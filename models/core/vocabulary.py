@@ -1,5 +1,6 @@
 """The words of the product: buckets, statuses and dimensions, spelt once."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -29,17 +30,26 @@ CACHE_WRITE_BUCKETS: tuple[Bucket, ...] = (
 class Detail(StrEnum):
     """A part of a bucket, or a count beside the tokens, that a provider prices apart.
 
-    The audio and image parts lie *inside* their bucket (`input_audio` is part of `input`): rating takes
-    them out before it prices the rest. The requests are counts of their own.
+    The audio and image parts lie *inside* their bucket (`input_audio` is part of `input`, which is what was not read
+    from the cache): rating takes them out before it prices the rest. The requests are counts of their own.
     """
 
     INPUT_AUDIO = "input_audio"
     CACHE_READ_AUDIO = "cache_read_audio"
     OUTPUT_AUDIO = "output_audio"
     INPUT_IMAGE = "input_image"
+    CACHE_READ_IMAGE = "cache_read_image"
     OUTPUT_IMAGE = "output_image"
     WEB_SEARCH_REQUESTS = "web_search_requests"
     CODE_EXECUTION_REQUESTS = "code_execution_requests"
+
+
+READ_FROM_CACHE: Mapping[Detail, Detail] = {
+    Detail.INPUT_AUDIO: Detail.CACHE_READ_AUDIO,
+    Detail.INPUT_IMAGE: Detail.CACHE_READ_IMAGE,
+}
+"""Part of the fresh input → the same kind of tokens where they were read from the cache. Beside cached tokens, a part
+whose second is missing (not 0) may have been read from the cache, nobody knows how much of it."""
 
 
 class Anatomy(StrEnum):

@@ -7,7 +7,7 @@ import polars as pl
 
 from models.core.frames import USD, Schema, checked, known_sum
 from models.core.money import EXACT
-from models.core.vocabulary import CACHE_WRITE_BUCKETS, INPUT_BUCKETS, Bucket
+from models.core.vocabulary import CACHE_WRITE_BUCKETS, INPUT_BUCKETS, READ_FROM_CACHE, Bucket
 
 CACHE_CALLS: Schema = {bucket.value: pl.Int64() for bucket in INPUT_BUCKETS}
 SESSION_CALLS: Schema = {"session": pl.String(), "at": pl.Datetime("us", "UTC"), **CACHE_CALLS}
@@ -18,7 +18,7 @@ COSTED_LINES: Schema = {
     "cost_without_cache": USD,
 }
 
-INPUT_PARTS = (*(bucket.value for bucket in INPUT_BUCKETS), "input_audio", "cache_read_audio", "input_image")
+INPUT_PARTS = tuple(part.value for part in (*INPUT_BUCKETS, *READ_FROM_CACHE, *READ_FROM_CACHE.values()))
 """Buckets and details whose money is that of the input."""
 
 TTL_SECONDS = {Bucket.CACHE_WRITE_5M: 300, Bucket.CACHE_WRITE_1H: 3600, Bucket.CACHE_WRITE_UNKNOWN: 300}

@@ -9,7 +9,7 @@ import polars as pl
 
 from models.core.frames import USD, Schema, checked
 from models.core.money import EXACT
-from models.core.vocabulary import CACHE_WRITE_BUCKETS, Bucket, Detail
+from models.core.vocabulary import CACHE_WRITE_BUCKETS, READ_FROM_CACHE, Bucket
 from models.costs.cache import INPUT_PARTS, SESSION_CALLS, cache_money, expiry, hit_rates, hour_beats_five_minutes
 
 GROUP = ["agent", "model"]
@@ -137,7 +137,7 @@ def cache_report(calls: pl.DataFrame, lines: pl.DataFrame, counts: pl.DataFrame,
 
 # An agent that bears a share of another's call has costs of input without any tokens.
 _USED = (pl.col("tokens") != 0) | (pl.col("bucket").is_in(INPUT_PARTS) & pl.col("effective_cost").is_not_null())
-_READS = (Bucket.CACHE_READ.value, Detail.CACHE_READ_AUDIO.value)
+_READS = tuple(part.value for part in (Bucket.CACHE_READ, *READ_FROM_CACHE.values()))
 
 
 def _named(column: str) -> pl.Expr:

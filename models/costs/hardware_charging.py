@@ -205,7 +205,7 @@ def _phase(bucket: pl.Expr) -> pl.Expr:
     return (
         pl.when(bucket.is_in([*GENERATED, "output_audio", "output_image"]))
         .then(pl.lit("decode"))
-        .when(bucket.is_in([*CACHED, "cache_read_audio"]))
+        .when(bucket.is_in([*CACHED, "cache_read_audio", "cache_read_image"]))
         .then(pl.lit("reload"))
         .when(bucket.str.ends_with("requests"))
         .then(pl.lit("none"))

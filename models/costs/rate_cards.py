@@ -12,7 +12,7 @@ import polars as pl
 from models.core.errors import JevonsError
 from models.core.frames import PARTS, RATES, USD, UTC_US, checked
 from models.core.money import EXACT, PER_MILLION, SCALE
-from models.core.vocabulary import Bucket, Detail, PriceKind
+from models.core.vocabulary import READ_FROM_CACHE, Bucket, PriceKind
 
 CARD_KEYS = ("price_provider", "price_model", "tier", "region")
 ANY_REGION = ""
@@ -34,7 +34,7 @@ WITHOUT_CACHE: Mapping[str, tuple[str, ...]] = {
     Bucket.CACHE_WRITE_5M: (Bucket.INPUT,),
     Bucket.CACHE_WRITE_1H: (Bucket.INPUT,),
     Bucket.CACHE_WRITE_UNKNOWN: (Bucket.INPUT,),
-    Detail.CACHE_READ_AUDIO: (Detail.INPUT_AUDIO, Bucket.INPUT),
+    **{cached: (fresh, Bucket.INPUT) for fresh, cached in READ_FROM_CACHE.items()},
 }
 """Cached part → the parts whose rate it would have paid without a cache, first known first."""
 

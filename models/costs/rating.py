@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from models.core.frames import CALL_KEYS, CALLS, CHARGES, COSTS, LINES, PARTS, REQUESTS, USD, checked
-from models.core.vocabulary import BUCKETS, INPUT_BUCKETS, Bucket, Detail, PriceStatus
+from models.core.vocabulary import BUCKETS, INPUT_BUCKETS, READ_FROM_CACHE, Bucket, Detail, PriceStatus
 from models.costs.rate_cards import ANY_REGION, CARD_KEYS, RateCards, cards_of
 
 STANDARD_TIER = "standard"
@@ -15,7 +15,7 @@ STANDARD_TIERS = ("standard", "default", "auto", "on_demand", "on-demand", "stan
 
 INSIDE: dict[str, tuple[Detail, ...]] = {
     Bucket.INPUT: (Detail.INPUT_AUDIO, Detail.INPUT_IMAGE),
-    Bucket.CACHE_READ: (Detail.CACHE_READ_AUDIO,),
+    Bucket.CACHE_READ: (Detail.CACHE_READ_AUDIO, Detail.CACHE_READ_IMAGE),
     Bucket.OUTPUT: (Detail.OUTPUT_AUDIO, Detail.OUTPUT_IMAGE),
 }
 """Bucket → the details that lie inside it."""
@@ -41,7 +41,8 @@ def rate_calls(calls: pl.DataFrame, rates: pl.DataFrame) -> Rated:
     Raises   FrameSchemaError, OverlappingRates, PriceTooFine.
     Source   money rules P1–P3 and D2: half-open dated rates, the served tier, and the band of the total input
              (all input buckets) decide for all tokens of the call; audio and image parts leave their bucket
-             only where they have a rate of their own.
+             only where they have a rate of their own. Where they have one and nobody tells how much of them
+             was read from the cache, the call is unpriced: the two rates differ, and none is taken for both.
     """
     checked(calls, "calls", CALLS)
     cards = cards_of(rates, calls.select("price_provider", "price_model").unique())
@@ -117,14 +118,27 @@ def _quantity(part: str, parts: Sequence[str]) -> pl.Expr:
     """Tokens priced at the part's own rate: details leave their bucket where they have a rate, and only there."""
     own = pl.col(part)
     if part in _INNER:
-        return pl.when(pl.col(f"unit_{part}").is_not_null()).then(own)
+        return pl.when(_is_apart(part)).then(own)
     if part == REQUESTS:
         return pl.when(pl.col(f"unit_{part}").is_not_null()).then(own)
     for detail in INSIDE.get(part, ()):
         if detail in parts:
-            taken = pl.when(pl.col(f"unit_{detail}").is_not_null()).then(pl.col(detail).fill_null(0)).otherwise(0)
+            taken = pl.when(_is_apart(detail)).then(pl.col(detail).fill_null(0)).otherwise(0)
             own = own - taken
     return own
+
+
+def _is_apart(detail: str) -> pl.Expr:
+    """Whether a part leaves its bucket: it has a rate of its own, and how much of it lies there is known."""
+    return pl.col(f"unit_{detail}").is_not_null() & ~_is_unsplit(detail)
+
+
+def _is_unsplit(detail: str) -> pl.Expr:
+    """Whether a part of the prompt lies in the fresh input and in the cached one, nobody tells how much in which."""
+    if detail not in READ_FROM_CACHE:
+        return pl.lit(False)
+    cached = pl.col(READ_FROM_CACHE[Detail(detail)].value)
+    return ((pl.col(detail) > 0) & (pl.col("cache_read") > 0) & cached.is_null()).fill_null(False)
 
 
 def _reason(parts: Sequence[str], cards: RateCards) -> pl.Expr:
@@ -153,6 +167,10 @@ def _reason(parts: Sequence[str], cards: RateCards) -> pl.Expr:
         .then(pl.format("no price for {} in force on {}", sku, pl.col("at").dt.strftime("%Y-%m-%d")))
     )
     for part in parts:
+        if part in READ_FROM_CACHE:
+            unsplit = _is_unsplit(part) & pl.col(f"unit_{part}").is_not_null()
+            untold = f"how much of {part} was read from the cache is not told, and it has a rate of its own"
+            reason = reason.when(unsplit).then(pl.lit(untold))
         missing = (pl.col(f"quantity_{part}") > 0) & pl.col(f"unit_{part}").is_null()
         reason = reason.when(missing).then(pl.format(f"no {part} price for {{}}", sku))
     return reason.otherwise(None).cast(pl.String)

@@ -4,9 +4,11 @@ from decimal import Decimal
 
 import polars as pl
 
+from models.core.vocabulary import READ_FROM_CACHE
+
 WRITES = ("cache_write_5m", "cache_write_1h", "cache_write_unknown")
 CACHED = ("cache_read", *WRITES)
-CACHED_DETAILS = {"cache_read_audio": "input_audio"}
+CACHED_DETAILS = {cached.value: fresh.value for fresh, cached in READ_FROM_CACHE.items()}
 """A detail inside the cached reads → the detail it becomes when they are plain input."""
 
 

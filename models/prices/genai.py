@@ -36,6 +36,7 @@ PARTS_OF_KEY: Mapping[str, str] = {
     "cache_audio_read_mtok": Detail.CACHE_READ_AUDIO,
     "output_audio_mtok": Detail.OUTPUT_AUDIO,
     "input_image_mtok": Detail.INPUT_IMAGE,
+    "cache_image_read_mtok": Detail.CACHE_READ_IMAGE,
     "output_image_mtok": Detail.OUTPUT_IMAGE,
     "web_searches_kcount": Detail.WEB_SEARCH_REQUESTS,
     "requests_kcount": REQUESTS,

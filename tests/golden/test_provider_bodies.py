@@ -3,13 +3,21 @@
 import gzip
 import json
 from collections import defaultdict
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from ingest.provider_bodies import facts_of
 from ingest.usage import combine
+from models.core.frames import CALLS
+from models.costs.cache import INPUT_PARTS
+from models.costs.rating import rate_calls
+from models.prices.genai import shipped_rates
+from models.prices.skus import with_price_keys
+from tests.unit.rating_frames import call, calls
 
 FILE = Path(__file__).parent / "provider_bodies" / "usages.jsonl.gz"
 
@@ -47,7 +55,8 @@ def test_a_body_gives_the_usage_that_it_was_priced_by(shape: str) -> None:
     for row in BY_SHAPE[shape]:
         facts = facts_of(row["body"])
         assert facts.usage is not None
-        tokens = combine([facts.usage]).tokens
+        combined = combine([facts.usage])
+        tokens, details = combined.tokens, combined.details
         cached = [tokens.cache_read, tokens.cache_write_5m, tokens.cache_write_1h, tokens.cache_write_unknown]
         whole_input = sum(count or 0 for count in (tokens.input, tokens.tool_use_input, *cached))
         whole_output = (tokens.output or 0) + (tokens.reasoning or 0)
@@ -62,8 +71,45 @@ def test_a_body_gives_the_usage_that_it_was_priced_by(shape: str) -> None:
         assert (tokens.cache_write_1h or 0) == max(usage.get("cache_write_1h_tokens", 0) for usage in told)
         writes = sum(count or 0 for count in cached[1:])
         assert writes == max(usage.get("cache_write_tokens", 0) for usage in told)
-        assert facts.usage.details.get("web_search_requests", 0) == max(usage.get("web_searches", 0) for usage in told)
-        assert facts.usage.details.get("output_image", 0) == max(usage.get("output_image_tokens", 0) for usage in told)
+        assert details.get("web_search_requests", 0) == max(usage.get("web_searches", 0) for usage in told)
+        assert details.get("output_image", 0) == max(usage.get("output_image_tokens", 0) for usage in told)
+        # The prompt's audio is told as a whole, of which a part may have been read from the cache.
+        audio = (details.get("input_audio", 0) + details.get("cache_read_audio", 0), details.get("cache_read_audio", 0))
+        assert audio == (
+            max(usage.get("input_audio_tokens", 0) for usage in told),
+            max(usage.get("cache_audio_read_tokens", 0) for usage in told),
+        )
+
+
+AUDIO = [row for row in ROWS if any("input_audio_tokens" in told["usage"] for told in row["extracted"])]
+
+
+def test_prompts_with_audio_cost_what_they_were_priced_at() -> None:
+    assert len(AUDIO) == 41
+    for row in AUDIO:
+        usage = facts_of(row["body"]).usage
+        assert usage is not None
+        combined = combine([usage])
+        provider = "google" if "usageMetadata" in row["body"] else "openai"
+        one = call(provider, row["model"], **combined.tokens.as_dict(), **combined.details)
+        lines = rate_calls(with_price_keys(calls(one)).select(list(CALLS)), shipped_rates()).lines
+        told = {
+            Decimal(extractor["input_price"])
+            for extraction in row["extracted"]
+            for extractor in extraction["extractors"]
+            if extractor["provider_id"] == provider and "input_price" in extractor
+        }
+        assert lines.filter(pl.col("bucket").is_in(INPUT_PARTS))["list_cost"].sum() in told
+
+
+def test_audio_read_from_the_cache_is_no_fresh_audio() -> None:
+    # A video of 3297 tokens: 321 of audio, 284 of them among the 2918 that were read from the cache.
+    (row,) = (row for row in AUDIO if row["body"].get("usageMetadata", {}).get("cachedContentTokenCount") == 2918)
+    usage = facts_of(row["body"]).usage
+    assert usage is not None
+    combined = combine([usage])
+    assert (combined.tokens.input, combined.tokens.cache_read) == (379, 2918)
+    assert combined.details == {"input_audio": 37, "cache_read_audio": 284}
 
 
 def test_compaction_is_billed_with_the_message_that_it_made_room_for() -> None:

@@ -76,7 +76,7 @@ def made(number: int, draw: random.Random) -> Call:
         tokens = TokenCounts(input=draw.choice([1_000, 1_001]), cache_read=2_000, output=500)
     facts: dict[str, Any] = {**draw.choice(MODELS)}
     if draw.random() < 0.1:
-        facts["details"] = {"input_audio": 100, "prompt_system": 3}
+        facts["details"] = {"input_audio": 100, "cache_read_audio": 0, "prompt_system": 3}
     if draw.random() < 0.2:
         facts["service_tier"] = draw.choice(["standard", "priority", "no such tier"])
     if draw.random() < 0.1:

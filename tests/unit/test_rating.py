@@ -160,6 +160,36 @@ def test_details_leave_their_bucket_only_where_they_have_a_rate() -> None:
     assert too_many["unpriced_reason"] == "a count is below zero, or a part exceeds its bucket"
 
 
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        pytest.param({"cache_read_audio": 30}, "0.001706", id="both-parts-told"),  # 60×3 + 40×32 + 20×0.3 + 30×8
+        pytest.param({"cache_read_audio": 0}, "0.001475", id="none-of-it-was-read"),  # 60×3 + 40×32 + 50×0.3
+        pytest.param({}, None, id="nobody-tells-how-much-was-read"),
+    ],
+)
+def test_audio_beside_cached_tokens_needs_its_split(counts: dict[str, int], expected: str | None) -> None:
+    book = (*PLAIN, rate("input_audio", "32"), rate("cache_read_audio", "8"))
+    prompt = call(input=100, input_audio=40, cache_read=50, output=0, **counts)
+    got = rate_calls(calls(prompt), rates(*book))
+    row = got.charges.row(0, named=True)
+    assert row["list_cost"] == (Decimal(expected) if expected else None)
+    # Priced or not, every token of the prompt stands on one line.
+    assert got.lines["quantity"].sum() == 150
+    if expected is None:
+        untold = "how much of input_audio was read from the cache is not told, and it has a rate of its own"
+        assert (row["unpriced_reason"], row["unpriced_tokens"]) == (untold, 150)
+    # Where audio costs what text costs, its split decides nothing: 100×3 + 50×0.3.
+    assert charge(prompt, *PLAIN)["list_cost"] == Decimal("0.000315")
+
+
+def test_images_read_from_the_cache_have_their_rate() -> None:
+    book = (*PLAIN, rate("input_image", "10"), rate("cache_read_image", "2.5"))
+    got = charge(call(input=100, input_image=40, cache_read=50, cache_read_image=20, output=0), *book)
+    # 60×3 + 40×10 + 30×0.3 + 20×2.5; without a cache 60×3 + 60×10 + 30×3
+    assert (got["list_cost"], got["cost_without_cache"]) == (Decimal("0.000639"), Decimal("0.00087"))
+
+
 def test_a_fee_per_request_is_charged_once_for_a_call_that_used_tokens() -> None:
     book = (*PLAIN, rate("requests", "12000"))
     assert charge(call(input=1), *book)["list_cost"] == Decimal("0.012003")
