@@ -11,7 +11,7 @@ from ingest.provider_bodies import served_tier
 from ingest.requests import Request, order_of
 from ingest.usage import Combined, Usage, combine
 from models.core.telemetry import Call, TokenCounts
-from models.core.vocabulary import BUCKETS, CallStatus, Signal, UsageSource
+from models.core.vocabulary import BUCKETS, CACHE_WRITE_BUCKETS, READ_FROM_CACHE, CallStatus, Signal, UsageSource
 
 _ORIGINS = {
     "input": ("input",),
@@ -39,27 +39,71 @@ def call_of(request: Request, attributor: Attributor) -> Call:
     return _call(request, readings, combined, tokens, _source(readings, tokens, refused), attributor)
 
 
-def residue_of(request: Request, below: Sequence[Reading], attributor: Attributor) -> Call:
-    """What a model operation used beyond the requests inside it, as a call of its own."""
+def residue_of(request: Request, below: Sequence[Sequence[Reading]], attributor: Attributor) -> Call:
+    """What a model operation used beyond the requests inside it, as a call of its own.
+
+    Shapes   1 request, and n ≥ 1 requests inside it as the readings of each → 1 call.
+    """
     readings = sorted(request.readings, key=_naming) if len(request.readings) > 1 else request.readings
     combined = combine([usage for reading in readings for usage in reading.usages])
-    parts = [combine(reading.usages).tokens for reading in below]
-    tokens = TokenCounts(
-        **{
-            bucket.value: _beyond(combined.tokens.get(bucket), [part.get(bucket) for part in parts])
-            for bucket in BUCKETS
-        }
-    )
+    inside = [sorted(each, key=_naming) for each in below]
+    parts = [combine([usage for reading in each for usage in reading.usages]) for each in inside]
+    tokens = tokens_beyond(combined.tokens, [part.tokens for part in parts])
     call = _call(request, readings, combined, tokens, UsageSource.PARTIAL, attributor)
-    of = [reading.span.span_id.hex() for reading in below]
-    return replace(call, provenance={**call.provenance, "residue": {"of": of}})
+    carried = [_details(part, _joined(each)) for part, each in zip(parts, inside, strict=True)]
+    return replace(
+        call,
+        details=_details_beyond(call.details, carried),
+        provenance={**call.provenance, "residue": {"of": [each[0].span.span_id.hex() for each in inside]}},
+    )
 
 
-def _beyond(whole: int | None, parts: Sequence[int | None]) -> int | None:
-    if whole is None:
-        return None
-    rest = whole - sum(part for part in parts if part is not None)
-    return rest if rest > 0 else 0
+def tokens_beyond(whole: TokenCounts, parts: Sequence[TokenCounts]) -> TokenCounts:
+    """What a whole counts beyond its parts: first each side of the request, then the buckets that both tell apart.
+
+    Shapes   1 × n sets of counts → 1; on a side where the whole is the larger, parts + residue = whole.
+    Adds     what only one of them tells apart (cached tokens, the lifetime of writes, reasoning) lies in the other's
+             `input`, `cache_write_unknown` or `output` and is taken from there. A bucket that the whole does not tell
+             stays None, and what the parts count in it is not taken from the others: they do not contain it.
+    """
+    over = {
+        bucket.value: count - sum(part.get(bucket) or 0 for part in parts)
+        for bucket in BUCKETS
+        if (count := whole.get(bucket)) is not None
+    }
+    written = {bucket.value: over.pop(bucket.value) for bucket in CACHE_WRITE_BUCKETS if bucket.value in over}
+    if written:
+        over["cache_write"] = sum(written.values())
+    found = _side_beyond(over, ("cache_read", "cache_write", "tool_use_input"), "input")
+    found |= _side_beyond(over, ("reasoning",), "output")
+    if written:
+        rest = found.pop("cache_write")
+        is_alike = min(written.values()) >= 0 and sum(written.values()) == rest
+        found |= written if is_alike else {**dict.fromkeys(written, 0), "cache_write_unknown": rest}
+    return TokenCounts(**found)
+
+
+def _side_beyond(over: Mapping[str, int], apart: Sequence[str], container: str) -> dict[str, int]:
+    """One side: what is told apart as far as the side's residue goes, and the rest in what contains it."""
+    names = [name for name in (*apart, container) if name in over]
+    rest = max(sum(over[name] for name in names), 0)
+    found: dict[str, int] = {}
+    for name in names:
+        found[name] = rest if name == container else min(max(over[name], 0), rest)
+        rest -= found[name]
+    return found
+
+
+def _details_beyond(whole: Mapping[str, int], parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Counts beside the buckets that no part carries already; a 0 that the whole tells stays told."""
+    # Audio that the whole does not tell to be fresh or cached contains both of the parts'.
+    contained = {fresh.value: cached.value for fresh, cached in READ_FROM_CACHE.items() if cached.value not in whole}
+    found: dict[str, int] = {}
+    for name, count in whole.items():
+        rest = count - sum(part.get(each, 0) for part in parts for each in {name, contained.get(name, name)})
+        if rest > 0 or count == 0:
+            found[name] = max(rest, 0)
+    return found
 
 
 def _naming(reading: Reading) -> tuple[Any, ...]:

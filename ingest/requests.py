@@ -46,6 +46,8 @@ class Requests:
         self._tree = tree
         self._parent = list(range(len(self._calls)))
         self._matches: dict[int, set[str]] = {}
+        self._readings: dict[int, list[Reading]] = {}
+        """Root of a request → all its readings."""
         self._at: dict[Key, int] = {
             (reading.span.trace_id, reading.span.span_id): index for index, reading in enumerate(self._calls)
         }
@@ -65,18 +67,20 @@ class Requests:
         for index in range(len(self._calls)):
             groups.setdefault(self._root(index), []).append(index)
         requests: list[Request] = []
-        for members in groups.values():
-            readings = [self._calls[index] for index in members]
+        for root, members in groups.items():
+            readings = self._readings[root] = [self._calls[index] for index in members]
             if any((r.span.trace_id, r.span.span_id) in self.wrappers for r in readings):
                 continue
             said = {text for index in members for text in self._matches.get(index, ())}
             requests.append(Request(readings, sorted(said)))
         return requests
 
-    def children_of(self, reading: Reading) -> list[Reading]:
-        """The requests inside a model operation that used more than they did; empty for all others."""
+    def children_of(self, reading: Reading) -> list[list[Reading]]:
+        """The requests inside a model operation that used more than they did, as the readings of each; else none."""
         index = self._at[(reading.span.trace_id, reading.span.span_id)]
-        return [self._calls[child] for child in self.residues.get(index, ())]
+        roots = (self._root(child) for child in self.residues.get(index, ()))
+        # A description that a later step tied to the operation itself is no request inside it.
+        return [self._readings[root] for root in roots if root != self._root(index)]
 
     def _root(self, index: int) -> int:
         while self._parent[index] != index:

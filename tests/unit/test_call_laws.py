@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from ingest.calls import derive_calls
 from ingest.linking import link_groups, link_ids
-from models.core.telemetry import Derivation, Span
-from models.core.vocabulary import Signal, UsageSource
+from ingest.merging import tokens_beyond
+from models.core.telemetry import Call, Derivation, Span, TokenCounts
+from models.core.vocabulary import BUCKETS, INPUT_BUCKETS, OUTPUT_BUCKETS, Bucket, Signal, UsageSource
 
 SDK = "com.anthropic.sdk.python"
 BASE_NS = 1_790_000_000_000_000_000
@@ -223,6 +224,133 @@ def test_a_model_operation_that_exceeds_its_children_keeps_the_residue() -> None
     ).calls
     assert sorted(call.tokens.input or 0 for call in calls) == [30, 70]
     assert sorted(call.tokens.output or 0 for call in calls) == [5, 15]
+
+
+OUTER = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-5", "gen_ai.usage.input_tokens": 100_000}
+INNER = {**OUTER, "gen_ai.usage.input_tokens": 60_000, "gen_ai.usage.output_tokens": 600}
+SIDES = (INPUT_BUCKETS, OUTPUT_BUCKETS)
+
+
+def residue(outer: dict[str, Any], inner: dict[str, Any]) -> Call:
+    """The call that remains of an operation of 100,000 + 1,000 tokens around a request of 60,000 + 600."""
+    told = {**OUTER, "gen_ai.usage.output_tokens": 1_000, **outer}
+    calls = derive_calls(
+        [
+            span(1, "chat", "acme.outer", told, end_ms=100),
+            span(2, "chat", "acme.inner", {**INNER, **inner}, parent=1, start_ms=1, end_ms=9),
+        ]
+    ).calls
+    assert sum(count_of(call.tokens, INPUT_BUCKETS) for call in calls) == 100_000
+    assert sum(count_of(call.tokens, OUTPUT_BUCKETS) for call in calls) == 1_000
+    (rest,) = (call for call in calls if "residue" in call.provenance)
+    return rest
+
+
+def count_of(tokens: TokenCounts, side: tuple[Bucket, ...]) -> int:
+    return sum(tokens.get(bucket) or 0 for bucket in side)
+
+
+READ, WRITTEN = "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_creation.input_tokens"
+FIVE, HOUR = (f"anthropic.usage.cache_creation.ephemeral_{name}_input_tokens" for name in ("5m", "1h"))
+REASONED = "gen_ai.usage.reasoning.output_tokens"
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "expected"),
+    [
+        pytest.param(
+            {},
+            {READ: 50_000, REASONED: 300},
+            {"input": 40_000, "output": 400},
+            id="what-only-the-inner-tells-lies-in-the-outer-input-and-output",
+        ),
+        pytest.param(
+            {WRITTEN: 1_000},
+            {WRITTEN: 700, FIVE: 600, HOUR: 100},
+            {"input": 39_700, "cache_write_unknown": 300, "output": 400},
+            id="writes-whose-lifetime-only-the-inner-tells",
+        ),
+        pytest.param(
+            {WRITTEN: 1_000, FIVE: 400, HOUR: 600},
+            {WRITTEN: 700},
+            {"input": 39_700, "cache_write_unknown": 300, "output": 400},
+            id="writes-whose-lifetime-only-the-outer-tells",
+        ),
+        pytest.param(
+            {READ: 70_000, WRITTEN: 1_000, FIVE: 400, HOUR: 600, REASONED: 500},
+            {READ: 50_000, WRITTEN: 700, FIVE: 300, HOUR: 400, REASONED: 300},
+            {"input": 19_700, "cache_read": 20_000, "cache_write_5m": 100, "cache_write_1h": 200}
+            | {"output": 200, "reasoning": 200},
+            id="what-both-tell-alike-by-bucket",
+        ),
+        pytest.param(
+            {READ: 90_000},
+            {},
+            {"input": 0, "cache_read": 40_000, "output": 400},
+            id="cached-tokens-that-only-the-outer-tells",
+        ),
+    ],
+)
+def test_a_residue_is_what_remains_of_each_side(
+    outer: dict[str, Any], inner: dict[str, Any], expected: dict[str, int]
+) -> None:
+    assert residue(outer, inner).tokens == TokenCounts(**{bucket.value: 0 for bucket in BUCKETS} | expected)
+
+
+def test_a_residue_leaves_the_searches_to_the_requests_that_made_them() -> None:
+    searches = "gen_ai.usage.details.web_search_requests"
+    assert residue({searches: 5}, {searches: 3}).details == {"web_search_requests": 2}
+    assert residue({searches: 3}, {searches: 3}).details == {}
+
+
+told = st.integers(0, 10**6)
+wholes = st.builds(TokenCounts, **{bucket.value: told for bucket in BUCKETS})
+parts = st.lists(st.builds(TokenCounts, **{bucket.value: st.none() | told for bucket in BUCKETS}), max_size=4)
+
+
+@given(wholes, parts, st.sampled_from(INPUT_BUCKETS), st.sampled_from(OUTPUT_BUCKETS))
+def test_a_residue_and_the_parts_are_the_whole_on_each_side(
+    own: TokenCounts, inside: list[TokenCounts], fresh: Bucket, written: Bucket
+) -> None:
+    # The whole knows what its parts used in one bucket of each side, whichever.
+    counts = {bucket.value: own.get(bucket) or 0 for bucket in BUCKETS}
+    for side, bucket in zip(SIDES, (fresh, written), strict=True):
+        counts[bucket.value] += sum(count_of(part, side) for part in inside)
+    whole = TokenCounts(**counts)
+    rest = tokens_beyond(whole, inside)
+    for side in SIDES:
+        assert count_of(rest, side) + sum(count_of(part, side) for part in inside) == count_of(whole, side)
+    assert min(count for count in rest.counts if count is not None) >= 0
+
+
+@given(wholes, parts)
+def test_a_residue_keeps_the_buckets_that_whole_and_parts_tell_alike(
+    own: TokenCounts, inside: list[TokenCounts]
+) -> None:
+    whole = {bucket.value: (own.get(bucket) or 0) + sum(part.get(bucket) or 0 for part in inside) for bucket in BUCKETS}
+    assert tokens_beyond(TokenCounts(**whole), inside) == own
+
+
+@given(st.lists(st.tuples(told, told, told, told, told, st.integers(0, 7)), min_size=1, max_size=4), told, told)
+def test_an_operation_is_its_requests_and_the_residue(
+    requests: list[tuple[int, ...]], more_input: int, more_output: int
+) -> None:
+    spans: list[Span] = []
+    sums = {INPUT_BUCKETS: 1 + more_input, OUTPUT_BUCKETS: more_output}
+    for number, (input_, read, write, output, reasoning, names) in enumerate(requests, start=2):
+        counts = {READ: read, WRITTEN: write, REASONED: reasoning}
+        # Each request tells some of its parts apart; the operation around them tells none.
+        apart = {name: counts[name] for place, name in enumerate(counts) if names & 1 << place}
+        whole = {"gen_ai.usage.input_tokens": input_ + read + write, "gen_ai.usage.output_tokens": output + reasoning}
+        sums[INPUT_BUCKETS] += whole["gen_ai.usage.input_tokens"]
+        sums[OUTPUT_BUCKETS] += whole["gen_ai.usage.output_tokens"]
+        inner = {**INNER, **whole, **apart}
+        spans.append(span(number, "chat", "acme.inner", inner, parent=1, start_ms=10 * number, end_ms=10 * number + 9))
+    whole = {"gen_ai.usage.input_tokens": sums[INPUT_BUCKETS], "gen_ai.usage.output_tokens": sums[OUTPUT_BUCKETS]}
+    calls = derive_calls([span(1, "chat", "acme.outer", {**OUTER, **whole}, end_ms=1_000), *spans]).calls
+    assert len(calls) == len(requests) + 1
+    for side, expected in sums.items():
+        assert sum(count_of(call.tokens, side) for call in calls) == expected
 
 
 def test_a_sum_over_requests_that_nobody_described_counts() -> None:
