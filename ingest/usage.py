@@ -52,7 +52,7 @@ class Usage:
     convention: str = UNKNOWN
     reason: str = ""
     reasoning_inside: bool = True
-    """Whether `output` contains `reasoning`."""
+    """Whether `output` contains `reasoning` by the convention; `contains_reasoning` is what holds."""
     tool_use_inside: bool = False
     """Whether `input` contains `tool_use`."""
     details: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -115,9 +115,17 @@ class Usage:
         return self.input + (self.cache_read or 0) + (self.write or 0)
 
     @property
+    def contains_reasoning(self) -> bool:
+        """Whether `output` contains `reasoning`; a total that has it beside the output overrules the convention."""
+        if not self.reasoning or self.total is None or self.input is None or self.output is None:
+            return self.reasoning_inside
+        whole = self.whole_input if self.is_exclusive and self.whole_input is not None else self.input
+        return self.reasoning_inside and self.total != whole + self.output + self.reasoning
+
+    @property
     def whole_output(self) -> int | None:
         """All output with its reasoning."""
-        if self.output is None or self.reasoning_inside:
+        if self.output is None or self.contains_reasoning:
             return self.output
         return self.output + (self.reasoning or 0)
 
@@ -260,7 +268,9 @@ def _output(
     origins["output"] = (best.span_id, best.origins.get("output", "output"), best.output)
     if reasoning is None:
         return best.output, 0
-    whole = best.output if best.reasoning_inside else best.output + reasoning
+    # The total that decides may stand in a description without a word for reasoning.
+    counted = best if best.reasoning is not None else replace(best, reasoning=reasoning)
+    whole = best.output if counted.contains_reasoning else best.output + reasoning
     if whole < reasoning:
         return best.output, reasoning
     return whole - reasoning, reasoning

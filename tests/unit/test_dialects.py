@@ -111,6 +111,14 @@ def test_vercels_fifth_generation_is_exclusive_for_anthropic() -> None:
     assert (call.tokens.input, call.tokens.cache_read, call.tokens.cache_write_unknown) == (FRESH, READ, None)
 
 
+def test_a_total_with_reasoning_beside_the_output_is_believed() -> None:
+    told = {**MODEL, "gen_ai.system": "xai", "gen_ai.request.model": "grok-4"}
+    counts = {"gen_ai.usage.input_tokens": 279, "gen_ai.usage.output_tokens": 800}
+    sums = {"gen_ai.usage.reasoning.output_tokens": 89, "gen_ai.usage.total_tokens": 1168}
+    (call,) = derive_calls([span(1, "chat", "opentelemetry.instrumentation.openai", {**told, **counts, **sums})]).calls
+    assert (call.tokens.input, call.tokens.output, call.tokens.reasoning) == (279, 800, 89)
+
+
 def test_counts_that_openlit_invents_for_a_stream_are_not_taken() -> None:
     told = {**MODEL, "gen_ai.system": "openai", "gen_ai.request.is_stream": True}
     counts = {"gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": 5}

@@ -1,11 +1,12 @@
 """Counts of one request out of its descriptions: which contain which."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ingest.provider_bodies import usage_of
-from ingest.usage import combine
+from ingest.usage import TRUST_FRAMEWORK, combine
 
 
 def of_gemini(prompt: int, cached: int, told: dict[str, int], read: dict[str, int] | None) -> dict[str, Any]:
@@ -59,3 +60,33 @@ def test_parts_of_the_prompt_are_fresh_or_cached(usage: dict[str, Any], expected
     read = usage_of(usage)
     assert read is not None
     assert combine([read]).details == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        # xAI's chat completions: 279 + 800 + 89 = 1168.
+        pytest.param({"total_tokens": 1_168}, (800, 89), id="the-total-has-it-beside-the-output"),
+        pytest.param(
+            {"total_tokens": 1_168, "prompt_tokens_details": {"cached_tokens": 192}},
+            (800, 89),
+            id="cached-tokens-do-not-matter",
+        ),
+        # OpenAI's: 279 + 800 = 1079, of which 89 reasoning.
+        pytest.param({"total_tokens": 1_079}, (711, 89), id="the-total-has-it-inside-the-output"),
+        pytest.param({}, (711, 89), id="without-a-total-the-convention-holds"),
+        pytest.param({"total_tokens": 1_200}, (711, 89), id="a-total-of-something-else-decides-nothing"),
+    ],
+)
+def test_the_total_tells_whether_output_contains_reasoning(more: dict[str, Any], expected: tuple[int, int]) -> None:
+    counts = {"prompt_tokens": 279, "completion_tokens": 800}
+    told = usage_of({**counts, "completion_tokens_details": {"reasoning_tokens": 89}, **more})
+    assert told is not None
+    tokens = combine([told]).tokens
+    assert (tokens.output, tokens.reasoning) == expected
+    assert told.whole_output == sum(expected)
+    # A second description without a word for reasoning, which tells the total, changes nothing.
+    bare = usage_of({**counts, **more})
+    assert bare is not None
+    again = combine([bare, replace(told, total=None, trust=TRUST_FRAMEWORK)]).tokens
+    assert (again.output, again.reasoning) == expected
