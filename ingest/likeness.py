@@ -30,8 +30,8 @@ def shelves_of(reading: Reading) -> Iterable[tuple[object, ...]]:
 
 
 def best(reading: Reading) -> Usage | None:
-    """The counts of a reading that tell the most."""
-    return max(reading.usages, key=lambda usage: (usage.trust, usage.detail), default=None)
+    """The counts of a reading that tell the most; cached tokens alone are no count of a request."""
+    return max(reading.usages, key=lambda usage: (usage.input is not None, usage.trust, usage.detail), default=None)
 
 
 def same_id(one: Reading, other: Reading) -> bool:

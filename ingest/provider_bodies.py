@@ -112,6 +112,8 @@ def facts_of(body: Any, where: str = "body") -> BodyFacts:
                 facts.update(_usage_facts(raw))
         if isinstance(part.get("meta"), dict) and best is None:
             best = _cohere(part["meta"], where)
+        if best is None and _is_cached_alone(part):
+            best = usage_of(part, where)
         if "output_tokens" in part:
             facts.update(_price_facts(part))
         if depth <= 6:
@@ -488,6 +490,25 @@ def _vercel(usage: Body) -> Usage:
     )
 
 
+def _is_cached_alone(part: Body) -> bool:
+    """Whether an object counts cached tokens but no input: the AI SDK up to v5 tells that in attributes."""
+    cached = "cacheReadInputTokens" in part or "cacheWriteInputTokens" in part or "cacheCreationInputTokens" in part
+    return cached and "inputTokens" not in part and "outputTokens" not in part
+
+
+def _cached_alone(usage: Body) -> Usage:
+    """The AI SDK's metadata of Claude and Bedrock, `usage` or no such object around it."""
+    return _read(
+        usage,
+        EXCLUSIVE,
+        "the AI SDK's metadata: cached tokens lie beside the input of Claude and Bedrock",
+        {
+            "cache_read": ("cacheReadInputTokens",),
+            "cache_write": ("cacheWriteInputTokens", "cacheCreationInputTokens"),
+        },
+    )
+
+
 def _cohere(meta: Body, where: str) -> Usage | None:
     """Cohere's meta.billed_units and usage.billed_units."""
     units = meta.get("billed_units")
@@ -521,6 +542,7 @@ _SHAPES: tuple[tuple[Callable[[Body], bool], Callable[[Body], Usage]], ...] = (
     (_has("promptTokenCount", "prompt_token_count", "totalTokenCount", "total_token_count"), _google),
     (_has("inputTokens", "outputTokens"), _bedrock),
     (_has("promptTokens", "completionTokens"), _vercel),
+    (_is_cached_alone, _cached_alone),
     (_has("billed_units"), _cohere_usage),
     (_has("input_token_details", "output_token_details"), _langchain_summed),
     (_has("prompt_tokens", "completion_tokens"), _openai),

@@ -25,9 +25,15 @@ _DETAILED = "ai.usage.inputTokenDetails."
 def _convention(context: Context) -> Convention:
     if any(key.startswith(_DETAILED) for key in context.attributes):
         return Convention(INCLUSIVE, "the AI SDK from v6 on: inputTokens is the sum of its inputTokenDetails")
-    if context.provider in ("anthropic", "aws.bedrock"):
+    if context.provider in ("anthropic", "aws.bedrock") or _is_claude(context):
         return Convention(EXCLUSIVE, "the AI SDK up to v5 passes the provider's input, beside which cached tokens lie")
     return Convention(INCLUSIVE, "the AI SDK up to v5 passes the provider's input, of which cached tokens are part")
+
+
+def _is_claude(context: Context) -> bool:
+    """Whether the SDK speaks Anthropic's protocol to another host (`googleVertex.anthropic.messages`)."""
+    named = text_of(context.attributes.get("ai.model.provider"))
+    return named is not None and "anthropic" in named.split(".")
 
 
 def _facts(attributes: Attributes) -> dict[str, Any]:

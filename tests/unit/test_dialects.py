@@ -8,6 +8,7 @@ import pytest
 from ingest.calls import derive_calls
 from models.core.telemetry import Call
 from models.core.vocabulary import Signal, UsageSource
+from models.prices.skus import price_key
 from tests.unit.test_call_laws import span
 
 FRESH, READ, WRITE, HOUR, OUTPUT = 1237, 90112, 4608, 512, 613
@@ -109,6 +110,76 @@ def test_vercels_fifth_generation_is_exclusive_for_anthropic() -> None:
     told = {**VERCEL, "ai.usage.inputTokens": FRESH, "ai.usage.cachedInputTokens": READ}
     (call,) = derive_calls([span(1, "chat", "ai", told)]).calls
     assert (call.tokens.input, call.tokens.cache_read, call.tokens.cache_write_unknown) == (FRESH, READ, None)
+
+
+def test_vercels_metadata_alone_tells_cached_tokens_of_claude_and_bedrock() -> None:
+    bedrock = {
+        **VERCEL,
+        "ai.model.provider": "amazon-bedrock",
+        "ai.usage.inputTokens": 12,
+        "ai.response.providerMetadata": json.dumps({"bedrock": {"usage": {"cacheWriteInputTokens": 50_000}}}),
+    }
+    (call,) = derive_calls([span(1, "chat", "ai", bedrock)]).calls
+    tokens = call.tokens
+    assert (tokens.input, tokens.cache_read, tokens.cache_write_unknown) == (12, None, 50_000)
+    assert (call.provider, call.convention) == ("aws.bedrock", "exclusive")
+    # The fourth generation has no usage object around them.
+    cached = {"cacheCreationInputTokens": WRITE, "cacheReadInputTokens": READ}
+    fourth = {
+        **VERCEL,
+        "ai.usage.promptTokens": FRESH,
+        "ai.response.providerMetadata": json.dumps({"anthropic": cached}),
+    }
+    (call,) = derive_calls([span(1, "chat", "ai", fourth)]).calls
+    tokens = call.tokens
+    assert (tokens.input, tokens.cache_read, tokens.cache_write_unknown) == (FRESH, READ, WRITE)
+    assert call.provenance["cache_write_unknown"]["attribute"] == (
+        "ai.response.providerMetadata.cacheCreationInputTokens"
+    )
+
+
+def test_an_operation_around_vercels_bedrock_request_keeps_what_is_beyond_it() -> None:
+    metadata = json.dumps({"bedrock": {"usage": {"cacheWriteInputTokens": 50_000}}})
+    inner = {**VERCEL, "ai.model.provider": "amazon-bedrock", "ai.response.providerMetadata": metadata}
+    counts = {"gen_ai.usage.input_tokens": 60_000, "gen_ai.usage.output_tokens": 1_000}
+    calls = derive_calls(
+        [
+            span(1, "chat", "acme.outer", {"gen_ai.operation.name": "chat", **counts}, end_ms=100),
+            span(2, "ai.generateText.doGenerate", "ai", {**inner, "ai.usage.inputTokens": 12}, parent=1, end_ms=9),
+        ]
+    ).calls
+    assert sorted(call.tokens.known_total for call in calls) == [61_000 - 50_012 - OUTPUT, 50_012 + OUTPUT]
+
+
+def test_an_operation_that_repeats_vercels_last_bedrock_request_is_no_call() -> None:
+    metadata = json.dumps({"bedrock": {"usage": {"cacheWriteInputTokens": 50}}})
+    inner = {**VERCEL, "ai.model.provider": "amazon-bedrock", "ai.response.providerMetadata": metadata}
+    counts = {"gen_ai.usage.input_tokens": 45_000, "gen_ai.usage.output_tokens": 2_000}
+    calls = derive_calls(
+        [
+            span(1, "chat", "acme.outer", {"gen_ai.operation.name": "chat", **counts}, end_ms=100),
+            span(2, "ai.generateText.doGenerate", "ai", {**inner, "ai.usage.inputTokens": 40_000}, parent=1, end_ms=9),
+            span(3, "ai.generateText.doGenerate", "ai", {**inner, "ai.usage.inputTokens": 45_000}, parent=1, end_ms=19),
+        ]
+    ).calls
+    assert [call.tokens.input for call in calls] == [40_000, 45_000]
+
+
+@pytest.mark.parametrize("named", ["vertex.anthropic.messages", "googleVertex.anthropic.messages"])
+def test_claude_on_vertex_is_billed_by_google_and_counts_as_anthropic_does(named: str) -> None:
+    told = {
+        **VERCEL,
+        "ai.model.provider": named,
+        "gen_ai.system": named,
+        "ai.model.id": "claude-sonnet-4-5@20250929",
+        "ai.usage.inputTokens": READ + 1,
+        "ai.usage.cachedInputTokens": READ,
+    }
+    (call,) = derive_calls([span(1, "chat", "ai", told)]).calls
+    # As inclusive counts these would be a single fresh token.
+    assert (call.tokens.input, call.tokens.cache_read, call.convention) == (READ + 1, READ, "exclusive")
+    assert call.provider == "gcp.vertex_ai"
+    assert price_key(call.provider, call.model)[:2] == ("google", "claude-sonnet-4-5")
 
 
 def test_a_total_with_reasoning_beside_the_output_is_believed() -> None:
