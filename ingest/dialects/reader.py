@@ -144,7 +144,7 @@ def read(span: Span) -> Reading | None:
     usages = [replace(body.usage, span_id=span.span_id) for _, body in bodies if body.usage is not None]
     if flat is not None:
         usages.append(flat)
-    cost = money(attributes[words.cost[0]]) if words.cost else None
+    cost = money(attributes[words.cost[0]] if words.cost else facts.get("reported_cost"))
     reading = Reading(
         span=span,
         dialect=dialect.name,

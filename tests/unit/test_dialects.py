@@ -1,6 +1,7 @@
 """Conventions of instrumentations without a public capture: 1237 fresh, 90112 read and 4608 written tokens."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -180,6 +181,12 @@ def test_claude_on_vertex_is_billed_by_google_and_counts_as_anthropic_does(named
     assert (call.tokens.input, call.tokens.cache_read, call.convention) == (READ + 1, READ, "exclusive")
     assert call.provider == "gcp.vertex_ai"
     assert price_key(call.provider, call.model)[:2] == ("google", "claude-sonnet-4-5")
+
+
+def test_litellms_own_cost_is_kept_for_the_cross_check() -> None:
+    told = {**INCLUSIVE, "hidden_params": json.dumps({"response_cost": 0.0058, "litellm_overhead_time_ms": 3.2})}
+    (call,) = derive_calls([span(1, "litellm_request", "litellm", told)]).calls
+    assert call.reported_cost == Decimal("0.0058")
 
 
 def test_a_total_with_reasoning_beside_the_output_is_believed() -> None:
