@@ -42,9 +42,8 @@ def principal(request: Request) -> Principal:
 
 
 def session_user(request: Request) -> str | None:
-    """`name:role` of the logged-in user, or None."""
-    session = request.scope.get("session")
-    return session.get("user") if session else None
+    """`name:role` of the logged-in user as the guard has just checked it, or None."""
+    return request.scope.get("user")
 
 
 def _at_least(role: str) -> Callable[[Principal], Principal]:

@@ -6,6 +6,7 @@ import secrets
 from functools import lru_cache
 from html import escape
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from fastapi import FastAPI, Request
@@ -16,13 +17,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import wiring
 from app.auth_mode import is_required
-from app.errors import problem
+from app.errors import answer_fault, problem
 from app.hosts import is_own_host
+from app.principals import role_of_login
 from app.settings import Settings
 from app.throttle import Throttle
 from dashboards.asking import asked_by
-from models.core.credentials import hash_password, is_password
-from models.store.projects import user_named
+from models.core.credentials import hash_password, is_password, password_mark
+from models.store.projects import User, user_named
 
 SESSION_SECONDS = 12 * 3600
 OPEN_PATHS = ("/login", "/healthz", "/readyz", "/favicon.ico")
@@ -100,6 +102,7 @@ class Guard:
         if not asks and not is_own_host(_header(scope, b"host"), settings):
             await self._refuse_host(scope, receive, send)
             return
+        user: str | None = None
         if scope["type"] == "http":
             request = Request(scope)
             if (
@@ -110,10 +113,16 @@ class Guard:
                 answer = problem(403, f"{request.method} {path} was sent by a page of {request.headers['origin']}.")
                 await answer(scope, receive, send)
                 return
-        user: str | None = scope.get("session", {}).get("user")
+            if asks and path not in OPEN_PATHS:
+                try:
+                    user = scope["user"] = await _user_now(scope["session"])
+                except Exception as fault:
+                    answer = await answer_fault(request, fault)
+                    await answer(scope, receive, send)
+                    return
         if not asks or path in OPEN_PATHS or path.startswith(OWN_RULES) or user:
             # What the pages draw depends on who looks; without logins that is the owner of the machine.
-            with asked_by(user.rpartition(":")[2] if asks and user else "admin"):
+            with asked_by(user.rpartition(":")[2] if user else "admin"):
                 await self.app(scope, receive, send)
             return
         if scope["type"] == "websocket":
@@ -125,7 +134,7 @@ class Guard:
             return
         target = quote(path, safe="/")
         if scope["method"] == "GET" and not path.startswith("/_dash"):
-            answer: Response = RedirectResponse(f"/login?next={target}", status_code=303)
+            answer = RedirectResponse(f"/login?next={target}", status_code=303)
         else:
             answer = problem(401, "log in first: /login", code="unauthorized")
         await answer(scope, receive, send)
@@ -141,6 +150,19 @@ class Guard:
             code="host_not_ours",
         )
         await answer(scope, receive, send)
+
+
+async def _user_now(session: dict[str, Any]) -> str | None:
+    """`name:role` of who is logged in, as the database has it; a session that is not in force is emptied."""
+    name = session.get("user")
+    if name is None:
+        return None
+    # Looking up may wait for the database, which must not hold up the event loop.
+    role = await run_in_threadpool(role_of_login, name, session.get("password", ""))
+    if role is None:
+        session.clear()
+        return None
+    return f"{name}:{role}"
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
@@ -170,12 +192,12 @@ def install(app: FastAPI, settings: Settings) -> None:
             )
             return HTMLResponse(page, status_code=429, headers={"Retry-After": str(wait)})
 
-        def look_up() -> str | None:
+        def look_up() -> User | None:
             with wiring.transaction() as connection:
                 user = user_named(connection, name)
             if not is_password(password, user.password if user else nobody()) or user is None:
                 return None
-            return f"{user.name}:{user.role}"
+            return user
 
         found = await run_in_threadpool(look_up)
         if found is None:
@@ -184,7 +206,9 @@ def install(app: FastAPI, settings: Settings) -> None:
             return HTMLResponse(page, status_code=401)
         throttle.forget(*tried)
         request.session.clear()
-        request.session["user"] = found
+        request.session["user"] = found.name
+        # Another password ends the sessions that this one began.
+        request.session["password"] = password_mark(found.password)
         return RedirectResponse(own_path(next), status_code=303)
 
     @app.post("/logout", include_in_schema=False)

@@ -9,13 +9,13 @@ from typing import Generic, TypeVar
 
 from app import wiring
 from app.auth_mode import is_required
-from models.core.credentials import key_digest
+from models.core.credentials import key_digest, password_mark
 from models.core.errors import JevonsError, NotFound
 from models.core.queries import Project
-from models.store.projects import ApiKey, key_of_digest, list_projects
+from models.store.projects import ApiKey, key_of_digest, list_projects, user_named
 
 REMEMBERED_SECONDS = 5.0
-"""How long a key or the list of projects is believed; a revoked key works at most this much longer."""
+"""How long a key, a login or the list of projects is believed; one that was ended works at most this much longer."""
 PROJECT_HEADER = "x-jevons-project"
 RANK = {"ingest": 0, "read": 1, "viewer": 1, "editor": 2, "admin": 3}
 
@@ -96,12 +96,14 @@ class _Remembered(Generic[T]):
 
 
 _keys: _Remembered[ApiKey | None] = _Remembered()
+_roles: _Remembered[str | None] = _Remembered()
 _projects: _Remembered[tuple[Project, ...]] = _Remembered()
 
 
 def forget() -> None:
     """Believe nothing remembered; after a change by this very process."""
     _keys.clear()
+    _roles.clear()
     _projects.clear()
 
 
@@ -113,6 +115,20 @@ def projects_now() -> tuple[Project, ...]:
             return tuple(list_projects(connection))
 
     return _projects.get(b"", look_up)
+
+
+def role_of_login(name: str, mark: str) -> str | None:
+    """The role that a logged-in user has now; None where the user may not log in, or no longer with that password.
+
+    Shapes   `mark` as `password_mark` made it at the login.
+    """
+
+    def look_up() -> str | None:
+        with wiring.transaction() as connection:
+            user = user_named(connection, name)
+        return user.role if user is not None and password_mark(user.password) == mark else None
+
+    return _roles.get(f"{mark}:{name}".encode(), look_up)
 
 
 def principal_of_key(secret: str) -> Principal:
@@ -140,7 +156,7 @@ def principal_from(authorization: str | None, api_key: str | None, project: str 
     """Who asks, from the headers of any protocol (HTTP or gRPC metadata) and the logged-in user.
 
     Shapes   `authorization` as in `Bearer KEY`; `api_key` the bare key; `project` a name for local senders;
-             `user` as `name:role` of a session already verified.
+             `user` as `name:role`, already verified.
     Raises   Unauthorized; NotFound for an unknown project.
     """
     secret = api_key

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 keys = typer.Typer(help="API keys: who may send and read.", no_args_is_help=True)
 users = typer.Typer(help="People who log in.", no_args_is_help=True)
 
+UserName = Annotated[str, typer.Argument(help="Name to log in with.")]
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read it from standard input.")]
+ROLES = "viewer: look; editor: prices, budgets, periods; admin: all."
+
 
 @contextmanager
 def opened(data_dir: object) -> Iterator["Connection"]:
@@ -123,26 +127,103 @@ def revoke_key(key_id: int, data_dir: DataDir = None) -> None:
 
 @users.command("create")
 def create_user(
-    name: Annotated[str, typer.Argument(help="Name to log in with.")],
-    role: Annotated[str, typer.Option(help="viewer: look; editor: prices, budgets, periods; admin: all.")] = "viewer",
-    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read it from standard input.")] = False,
+    name: UserName,
+    role: Annotated[str, typer.Option(help=ROLES)] = "viewer",
+    password_stdin: PasswordStdin = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a user; the password is asked for, never taken from the command line."""
-    from models.core.credentials import SHORTEST_PASSWORD, hash_password
-    from models.core.errors import BadInput
-    from models.store.projects import USER_ROLES, add_user
+    from models.store.projects import add_user
 
-    if role not in USER_ROLES:
-        raise BadInput(f"--role {role} is none of {', '.join(USER_ROLES)}.")
-    password = sys.stdin.readline().rstrip("\n") if password_stdin else getpass(f"Password for {name}: ")
-    if len(password) < SHORTEST_PASSWORD:
-        raise BadInput(f"the password has {len(password)} characters; at least {SHORTEST_PASSWORD} are needed.")
+    _check_role(role)
+    password = _hashed_password(name, password_stdin)
     with opened(data_dir) as connection:
-        user_id = add_user(connection, name=name, password=hash_password(password), role=role)
+        user_id = add_user(connection, name=name, password=password, role=role)
         recorded(connection, "user.create", f"user:{name}", {"role": role})
     print(json.dumps({"id": user_id, "name": name, "role": role}) if as_json else f"user {name} ({role}) can log in")
+
+
+@users.command("list")
+def list_users(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Show everybody with role and state."""
+    from models.store.projects import list_users as every_user
+
+    with opened(data_dir) as connection:
+        rows = [{"name": name, "role": role, "disabled": disabled} for name, role, disabled in every_user(connection)]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        print(f"{row['role']:<7} {'disabled' if row['disabled'] else 'can log in':<11} {row['name']}")
+
+
+@users.command("disable")
+def disable_user(name: UserName, data_dir: DataDir = None) -> None:
+    """Keep a user from logging in; open sessions end within seconds."""
+    from models.store.projects import disable_user as disable
+
+    with opened(data_dir) as connection:
+        disable(connection, name)
+        recorded(connection, "user.disable", f"user:{name}", {})
+    print(f"user {name} can no longer log in")
+
+
+@users.command("enable")
+def enable_user(name: UserName, data_dir: DataDir = None) -> None:
+    """Let a disabled user log in again."""
+    from models.store.projects import enable_user as enable
+
+    with opened(data_dir) as connection:
+        enable(connection, name)
+        recorded(connection, "user.enable", f"user:{name}", {})
+    print(f"user {name} can log in")
+
+
+@users.command("password")
+def set_password(name: UserName, password_stdin: PasswordStdin = False, data_dir: DataDir = None) -> None:
+    """Set another password; sessions that the old one began end within seconds."""
+    from models.store.projects import set_password as keep
+
+    password = _hashed_password(name, password_stdin)
+    with opened(data_dir) as connection:
+        keep(connection, name, password)
+        recorded(connection, "user.password", f"user:{name}", {})
+    print(f"user {name} has another password")
+
+
+@users.command("role")
+def set_role(
+    name: UserName,
+    role: Annotated[str, typer.Argument(help=ROLES)],
+    data_dir: DataDir = None,
+) -> None:
+    """Give a user another role; it counts within seconds."""
+    from models.store.projects import set_role as give
+
+    _check_role(role)
+    with opened(data_dir) as connection:
+        give(connection, name, role)
+        recorded(connection, "user.role", f"user:{name}", {"role": role})
+    print(f"user {name} is {role}")
+
+
+def _check_role(role: str) -> None:
+    from models.core.errors import BadInput
+    from models.store.projects import USER_ROLES
+
+    if role not in USER_ROLES:
+        raise BadInput(f"the role {role!r} is none of {', '.join(USER_ROLES)}.")
+
+
+def _hashed_password(name: str, from_stdin: bool) -> str:
+    from models.core.credentials import SHORTEST_PASSWORD, hash_password
+    from models.core.errors import BadInput
+
+    password = sys.stdin.readline().rstrip("\n") if from_stdin else getpass(f"Password for {name}: ")
+    if len(password) < SHORTEST_PASSWORD:
+        raise BadInput(f"the password has {len(password)} characters; at least {SHORTEST_PASSWORD} are needed.")
+    return hash_password(password)
 
 
 def register(cli: typer.Typer) -> None:

@@ -141,7 +141,7 @@ def _people(people: Sequence[Person]) -> Component:
     return parts.card(
         "People",
         listed,
-        _run("jevons users create --help"),
+        _run("jevons users create --help", "jevons users --help"),
         subtitle="viewers read, editors set prices and budgets, admins do everything",
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -150,6 +151,56 @@ def list_users(connection: Connection) -> Sequence[tuple[str, str, bool]]:
         select(UserRow.name, UserRow.role, UserRow.disabled_at.is_not(None)).order_by(UserRow.name)
     )
     return [(name, role, disabled) for name, role, disabled in rows]
+
+
+def disable_user(connection: Connection, name: str) -> None:
+    """Keep a user from logging in; what the name did stays on record.
+
+    Raises   NotFound; Conflict for the last administrator.
+    """
+    _keep_an_admin(connection, name)
+    _change_user(connection, name, disabled_at=func.coalesce(UserRow.disabled_at, func.now()))
+
+
+def enable_user(connection: Connection, name: str) -> None:
+    """Let a disabled user log in again. Raises NotFound."""
+    _change_user(connection, name, disabled_at=None)
+
+
+def set_password(connection: Connection, name: str, password: str) -> None:
+    """Keep the hash of another password. Raises NotFound."""
+    _change_user(connection, name, password=password)
+
+
+def set_role(connection: Connection, name: str, role: str) -> None:
+    """Give a user another role.
+
+    Raises   NotFound; Conflict where the last administrator would become less.
+    """
+    if role != "admin":
+        _keep_an_admin(connection, name)
+    _change_user(connection, name, role=role)
+
+
+def _keep_an_admin(connection: Connection, name: str) -> None:
+    # Locked: two administrators must not shut each other out at the same moment.
+    admins = (
+        select(UserRow.name)
+        .where(UserRow.role == "admin", UserRow.disabled_at.is_(None))
+        .order_by(UserRow.id)
+        .with_for_update()
+    )
+    if list(connection.execute(admins).scalars()) == [name]:
+        raise Conflict(
+            f"{name!r} is the only administrator who can log in. Make another first: "
+            "`jevons users create NAME --role admin` or `jevons users role NAME admin`."
+        )
+
+
+def _change_user(connection: Connection, name: str, **values: Any) -> None:
+    done = connection.execute(update(UserRow).where(UserRow.name == name).values(**values).returning(UserRow.id))
+    if done.one_or_none() is None:
+        raise NotFound(f"there is no user {name!r}. `jevons users list` shows them.")
 
 
 def has_credentials(connection: Connection) -> bool:
