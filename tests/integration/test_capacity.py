@@ -1,5 +1,6 @@
 """Deployments, estimates and what-if over HTTP, on a real database with real calls."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import Engine
 from typer.testing import CliRunner
 
 from app import auth, wiring
@@ -16,11 +18,13 @@ from app.cli import build
 from app.settings import Settings
 from app.tasks.derive import derive_batch
 from app.wiring import Wiring
+from models.core.errors import BadInput
 from models.core.telemetry import Span
 from models.core.time import ns_of_utc
 from models.prices.genai import release, shipped_rates
 from models.store.capacity import capacity_bills
 from models.store.prices import SHIPPED, record_book
+from models.store.projects import ensure_project
 from models.store.span_codec import prepare_spans
 from models.store.telemetry import ensure_partitions, store_spans
 from tests.conftest import Database
@@ -192,9 +196,43 @@ def test_a_deployment_that_cannot_be_is_refused(
     assert says in answer.text
 
 
-def test_the_command_reads_a_scenario_file(api: TestClient, tmp_path: Path) -> None:
+SAME = '[scenario]\nkind = "same"\n'
+
+
+@pytest.mark.parametrize(("start", "end"), [
+    pytest.param("2026-11-19T00:00:00Z", "2026-11-20T00:00:00Z", id="times"),
+    pytest.param("2026-11-19T01:00:00+01:00", "2026-11-20T00:00:00", id="with-an-offset-and-without"),
+    pytest.param("2026-11-19", "2026-11-20", id="days"),
+    pytest.param('"2026-11-19"', '"2026-11-20T00:00:00Z"', id="texts"),
+])  # fmt: skip
+def test_the_command_reads_a_scenario_file(api: TestClient, tmp_path: Path, start: str, end: str) -> None:
     path = tmp_path / "scenario.toml"
-    path.write_text('start = 2026-11-19T00:00:00Z\nend = 2026-11-20T00:00:00Z\n[scenario]\nkind = "same"\n')
+    path.write_text(f"start = {start}\nend = {end}\n{SAME}")
     found = CliRunner().invoke(build(), ["whatif", str(path), "--json"])
     assert found.exit_code == 0, found.output
-    assert '"delta": "0"' in found.stdout
+    answer = json.loads(found.stdout)
+    assert (answer["delta"], answer["calls"]) == ("0", 4)
+
+
+@pytest.mark.parametrize("wrong", ['"November"', "2026", "10:00:00", "[2026-11-19]", '"2026-11-31"'])
+def test_what_is_no_time_is_refused_by_the_name_of_its_field(api: TestClient, tmp_path: Path, wrong: str) -> None:
+    path = tmp_path / "scenario.toml"
+    path.write_text(f"start = 2026-11-01\nend = {wrong}\n{SAME}")
+    fault = CliRunner().invoke(build(), ["whatif", str(path)]).exception
+    assert isinstance(fault, BadInput)
+    assert fault.errors[0]["field"] == "end"
+    assert "Write 2026-11-01" in str(fault)
+
+
+def test_the_command_asks_one_project_where_it_is_named(api: TestClient, database: Engine, tmp_path: Path) -> None:
+    with database.begin() as connection:
+        ensure_project(connection, "empty")
+    auth.forget()
+    path = tmp_path / "scenario.toml"
+    path.write_text(f"start = 2026-11-19\nend = 2026-11-20\n{SAME}")
+    ours = CliRunner().invoke(build(), ["whatif", str(path), "--project", "default", "--json"])
+    assert json.loads(ours.stdout)["calls"] == 4
+    nothing = CliRunner().invoke(build(), ["whatif", str(path), "--project", "empty"])
+    assert "no calls" in str(nothing.exception)
+    unknown = CliRunner().invoke(build(), ["whatif", str(path), "--project", "nowhere"])
+    assert "no project 'nowhere'" in str(unknown.exception)

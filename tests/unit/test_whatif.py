@@ -1,7 +1,10 @@
 """What-if scenarios over real calls: figures a person can work out, and the laws they keep."""
 
+import re
+import tomllib
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,6 +20,7 @@ from models.costs.whatif_cache import with_cache
 from models.costs.whatif_scenario import scenario_of
 from models.prices.hardware_catalogue import shipped_catalogue
 
+HARDWARE_DOCS = Path(__file__).parents[2] / "docs" / "hardware.md"
 AT = datetime(2026, 3, 1, 10, tzinfo=UTC)
 PRICES = {
     ("anthropic", "large"): {
@@ -179,6 +183,14 @@ def test_a_scenario_that_cannot_be_read_names_the_field(scenario: dict[str, Any]
     with pytest.raises(BadInput) as caught:
         scenario_of(scenario)
     assert field in [fault["field"] for fault in caught.value.errors]
+
+
+def test_the_example_of_the_docs_can_be_read_as_it_stands() -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", HARDWARE_DOCS.read_text(), re.DOTALL)
+    scenario = scenario_of(tomllib.loads(example)["scenario"])
+    assert scenario.machine is not None
+    assert scenario.machine.accelerator in shipped_catalogue().accelerators
+    assert scenario.model in shipped_catalogue().architectures
 
 
 def test_no_calls_at_all_is_said() -> None:
