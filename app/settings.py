@@ -4,8 +4,9 @@ import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 
@@ -49,8 +50,10 @@ class Settings(BaseSettings):
     capture_content: Literal["drop", "keep"] = Field(
         default="drop", description="Whether prompts, completions and tool arguments are stored."
     )
-    currency: str = Field(default="USD", description="Reporting currency.")
-    timezone: str = Field(default="UTC", description="Zone of charts and budgets; close and exports are UTC.")
+    currency: str = Field(
+        default="USD", description="Currency of all amounts: USD; other reporting currencies are not built."
+    )
+    timezone: str = Field(default="UTC", description="Zone of budget periods; charts, close and exports are UTC.")
     retention_days: int = Field(default=400, ge=1, description="Days that spans are kept, at least until their close.")
     max_body_bytes: int = Field(default=64 * 2**20, description="Largest OTLP body, compressed or inflated.")
     max_queue_bytes: int = Field(default=32 * 2**20, description="Bytes waiting for commit before 503 is answered.")
@@ -60,6 +63,33 @@ class Settings(BaseSettings):
     smtp_url: SecretStr | None = Field(default=None, description="Mail server of e-mail alerts: smtp://… or smtps://….")
     smtp_from: str = Field(default="jevons@localhost", description="Sender of e-mail alerts.")
     log_level: str = Field(default="INFO", description="Level of the logs on standard error.")
+
+    @field_validator("secret_key")
+    @classmethod
+    def secret_key_is_secret(cls, key: SecretStr | None) -> SecretStr | None:
+        """An empty key would let everybody sign a session."""
+        if key is not None and not key.get_secret_value():
+            raise ValueError("it is empty; unset it, or make one with `openssl rand -hex 32`")
+        return key
+
+    @field_validator("currency")
+    @classmethod
+    def currency_is_usd(cls, currency: str) -> str:
+        """Nothing converts amounts: another name on them would be wrong."""
+        if currency != "USD":
+            raise ValueError(f"{currency!r} cannot be had: amounts are USD, other reporting currencies are not built")
+        return currency
+
+    @field_validator("timezone")
+    @classmethod
+    def timezone_is_known(cls, timezone: str) -> str:
+        """A zone of the IANA database. UTC is not looked up: a machine without that database starts as well."""
+        if timezone != "UTC":
+            try:
+                ZoneInfo(timezone)
+            except (KeyError, ValueError, OSError) as unknown:
+                raise ValueError(f"there is no zone {timezone!r}; write one such as Europe/Berlin") from unknown
+        return timezone
 
     @classmethod
     def settings_customise_sources(
