@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from app.auth_mode import refuse_open_network
 from app.settings import settings
+from models.core.errors import JevonsError
 
 DRAIN_SECONDS = 10
 """How long requests in hand may take once a stop was asked for."""
@@ -50,6 +52,7 @@ def import_all(*names: str) -> None:
 
 def api() -> None:
     """Collector, API and pages on one port, until SIGTERM."""
+    refuse_open_network(settings())
     import uvicorn
 
     from app.api import create_app
@@ -85,6 +88,7 @@ def api() -> None:
 
 def grpc() -> None:
     """OTLP over gRPC, until SIGTERM."""
+    refuse_open_network(settings())
     from app.otlp_grpc import serve
 
     serve()
@@ -167,7 +171,12 @@ def main() -> None:
     await_addresses()
     logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    SERVICES[role]()
+    try:
+        SERVICES[role]()
+    except JevonsError as fault:
+        from app.cli import fail
+
+        fail(str(fault), fault.exit_code)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ OURS = [name for name, service in COMPOSE["services"].items() if service["image"
 
 def _environment(service: dict[str, Any], places: dict[str, str]) -> dict[str, str]:
     """The service's environment with its two addresses pointed at the test's servers, and ports that are free."""
-    assert set(re.findall(r"\$\{(\w+)", str(service["environment"]))) == {"POSTGRES_PASSWORD"}
+    assert set(re.findall(r"\$\{(\w+)", str(service["environment"]))) == {"POSTGRES_PASSWORD", "JEVONS_SECRET_KEY"}
     return os.environ | service["environment"] | places
 
 
@@ -102,6 +102,21 @@ def test_the_file_has_every_service_of_the_product() -> None:
 def test_every_service_that_answers_has_a_health_check() -> None:
     for name in ("postgres", "redis", "api"):
         assert COMPOSE["services"][name]["healthcheck"]["test"]
+
+
+def test_logins_are_signed_by_one_key_that_has_to_be_set() -> None:
+    for name in OURS:
+        assert COMPOSE["services"][name]["environment"]["JEVONS_SECRET_KEY"].startswith("${JEVONS_SECRET_KEY:?")
+
+
+@pytest.mark.parametrize("name", ["api", "grpc"])
+def test_a_container_that_everybody_could_enter_does_not_start(places: dict[str, str], name: str) -> None:
+    service = COMPOSE["services"][name]
+    environment = _environment(service, places) | {"JEVONS_AUTH": "off"}
+    done = subprocess.run(_command(service), env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "JEVONS_AUTH=off and --host 0.0.0.0" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_without_a_key_the_stack_refuses_spans_and_questions(stack: str) -> None:
