@@ -35,7 +35,7 @@ Named = Annotated[str | None, Depends(named_project)]
 
 
 class Close(BaseModel):
-    """How to close. `force` passes failing checks, with a reason; `soft` freezes for review only."""
+    """How to close. `force` passes failing checks, with a reason; `soft` marks a month as under review only."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -206,7 +206,7 @@ def close_period(
 def soft_close_period(
     connection: Connection, project_id: int, month: date, *, actor: str, at: datetime, reason: str | None = None
 ) -> None:
-    """Freeze a month for review: spans still land, owners move only with a reason. Raises Conflict if closed."""
+    """Mark a month as under review; nothing is refused yet. Raises Conflict if it is closed."""
     hold_ledger(connection, project_id)
     before = _state(connection, project_id, month)
     if before == CLOSED:
