@@ -27,8 +27,8 @@ MAX_NAME = 120
 MAX_WORDS_OF_NAME = 4
 MAX_SPACES_OF_NAME = 6
 """CrewAI's agents are called such as "Senior Market Research Analyst"."""
-MAX_UNSPACED = 8
-"""Letters of a script without spaces: a name of a team or a place is shorter, a sentence is not."""
+MAX_UNSPACED_WORDS = 4
+"""In scripts without spaces: a name of a team or a place is shorter, a sentence is not."""
 MAX_SPACES_INSIDE = 2
 """Inside JSON a key says less about its value: what is called `name` there may be a person's sentence."""
 MAX_ITEMS = 64
@@ -45,9 +45,11 @@ MAX_HASHED_OUTPUT = 65_536
 _WORD = re.compile(r"[^a-zA-Z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 _INDEX = re.compile(r"(\.\d+)+$")
 _SPACE = re.compile(r"\s")
-# Thai, Lao, Burmese, Khmer, Japanese and Chinese are written without spaces: two letters are about a word.
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+# Scripts without spaces, and how many letters make about a word: Chinese, and the syllables of Japanese, Thai, Lao,
+# Burmese and Khmer.
+_UNSPACED = (
+    (re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"), 2),
+    (re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff]"), 5),
 )
 # Text that holds none of these has nothing to keep, and need not be parsed.
 _COUNTS = re.compile(r"sage|[tT]oken|[cC]ost|[iI]d\b|[mM]odel|[tT]ier|reason|name")
@@ -366,7 +368,7 @@ def _is_kept_text(value: str, word: str, max_spaces: int = MAX_SPACES_OF_NAME) -
     # Most values are ASCII, and these two say in an instant what the search for white space says.
     if " " not in value and value.isascii() and value.isprintable():
         return True
-    if not _SPACE.search(value) and (value.isascii() or len(_UNSPACED.findall(value)) <= MAX_UNSPACED):
+    if not _SPACE.search(value) and (value.isascii() or _unspaced_words(value) <= MAX_UNSPACED_WORDS):
         return True
     return word in _NAMES and len(value) <= MAX_NAME and "\n" not in value and _gaps(value) <= max_spaces
 
@@ -375,7 +377,12 @@ def _gaps(text: str) -> int:
     """Gaps between the words of a text: its spaces, and in scripts without spaces an estimate."""
     if text.isascii():
         return text.count(" ")
-    return text.count(" ") + max(0, (len(_UNSPACED.findall(text)) - 1) // 2)
+    return text.count(" ") + int(max(0.0, _unspaced_words(text) - 1))
+
+
+def _unspaced_words(text: str) -> float:
+    """About how many words a text has in scripts that are written without spaces."""
+    return sum(len(letters.findall(text)) / per_word for letters, per_word in _UNSPACED)
 
 
 def _reduced_text(value: str, is_attribution: bool, key: str) -> str | None:

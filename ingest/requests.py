@@ -78,7 +78,8 @@ class Requests:
     def children_of(self, reading: Reading) -> list[list[Reading]]:
         """The requests inside a model operation that used more than they did, as the readings of each; else none."""
         index = self._at[(reading.span.trace_id, reading.span.span_id)]
-        roots = (self._root(child) for child in self.residues.get(index, ()))
+        # Two descriptions of one request inside it were joined since: it is taken off once.
+        roots = dict.fromkeys(self._root(child) for child in self.residues.get(index, ()))
         # A description that a later step tied to the operation itself is no request inside it.
         return [self._readings[root] for root in roots if root != self._root(index)]
 

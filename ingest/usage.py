@@ -284,8 +284,16 @@ def _apart(told: Mapping[str, int], tokens: TokenCounts, is_exclusive: bool) -> 
     the call only where neither has a rate of its own.
     """
     found = {name: count for name, count in sorted(told.items()) if count}
-    if is_exclusive or not tokens.cache_read:
+    if not tokens.cache_read:
         return found
+    if is_exclusive:
+        # The parts lie beside one another as they are told; a cached one that is told to be nothing is known.
+        known = {
+            cached.value: told[cached.value]
+            for fresh, cached in READ_FROM_CACHE.items()
+            if fresh.value in found and cached.value in told
+        }
+        return found | known
     for fresh, cached in READ_FROM_CACHE.items():
         whole = found.get(fresh.value)
         if whole is None:

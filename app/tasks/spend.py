@@ -54,11 +54,14 @@ def spend() -> int:
     with wiring.current().transaction() as connection:
         budgets = list_budgets(connection)
     reports = [(budget, budget_report(budget, at)) for budget in budgets]
-    found = [(budget.project_id, one) for budget, one in reports if one is not None]
-    calm = [budget.id for budget, one in reports if one is None and budget.period == BudgetPeriod.ROLLING]
     with wiring.current().transaction() as connection:
         merge_minutes(connection, at)
     with wiring.current().transaction() as connection:
+        # A budget that was changed or removed while it was looked at has nothing to say.
+        in_force = {(budget.id, budget.revision) for budget in list_budgets(connection)}
+        reports = [(budget, one) for budget, one in reports if (budget.id, budget.revision) in in_force]
+        found = [(budget.project_id, one) for budget, one in reports if one is not None]
+        calm = [budget.id for budget, one in reports if one is None and budget.period == BudgetPeriod.ROLLING]
         found += burn_reports(connection, at)
         for project_id, one in found:
             report(connection, project_id, one, at)
@@ -99,7 +102,8 @@ def budget_report(budget: Budget, at: datetime) -> Report | None:
     per = f"in {budget.rolling_days} days" if budget.rolling_days else f"a {budget.period}"
     terms = f"${plain(rounded(budget.amount, 2))} {per}"
     is_ahead = FORECAST in state.reached
-    passed = f"{state.crossed[-1]} % of {terms}" if state.crossed else f"a forecast over {terms}"
+    reached = state.crossed[-1] if state.crossed else int(state.percent)
+    passed = f"{reached} % of {terms}" if state.crossed or state.percent >= HUNDRED else f"a forecast over {terms}"
     also = "; the forecast is over it" if state.crossed and is_ahead else ""
     told = [*state.crossed[-1:], *([FORECAST] if is_ahead else [])]
     return Report(

@@ -65,6 +65,9 @@ def _disjoint(details: Mapping[str, Any], span_id: bytes) -> Usage | None:
         if sum(found.get("input", {}).values()) >= cached:
             # Google's prompt contains it, and Langfuse takes it out only where it is told by modality.
             found["input"][_GOOGLE_CACHED] = -cached
+    if any(key.startswith("cached_modality_") for key in known):
+        # The list names every modality that was read from the cache.
+        apart = {"cache_read_audio": 0, "cache_read_image": 0} | apart
     counts: dict[str, Any] = {quantity: sum(parts.values()) for quantity, parts in found.items()}
     if counts.get("cache_write") == 0 and (counts.get("cache_write_5m") or counts.get("cache_write_1h")):
         # langchain-anthropic puts the writes only into the two lifetimes when both are told.

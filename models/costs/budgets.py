@@ -52,7 +52,9 @@ class BudgetState:
     def reached(self) -> Sequence[str]:
         """Everything that deserves a word: thresholds as `80`, and `forecast`."""
         words = [str(threshold) for threshold in self.crossed]
-        return [*words, FORECAST] if self.will_exceed and self.percent < HUNDRED else words
+        is_over = self.percent >= HUNDRED
+        # Who has been told of a threshold and is over the amount needs no forecast.
+        return words if (words and is_over) or not (is_over or self.will_exceed) else [*words, FORECAST]
 
 
 def parse_filters(filters: Sequence[str]) -> tuple[tuple[str, str | None], ...]:

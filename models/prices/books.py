@@ -106,11 +106,13 @@ def with_rates(book: pl.DataFrame, added: Iterable[Mapping[str, Any]], end_previ
              ended where the new one begins.
     """
     rows = {row["rate_id"]: row for row in book.select(list(RATES)).to_dicts()}
+    # Only what stood before is corrected: of two prices given together for one period neither is the later word.
+    before = set(rows)
     for new in added:
         if new["rate_id"] in rows:
             continue
         for old in [row for row in rows.values() if _overlap(row, new)]:
-            corrects = all(old[name] == new[name] for name in _PERIOD)
+            corrects = old["rate_id"] in before and all(old[name] == new[name] for name in _PERIOD)
             begins_later = new["valid_from"] is not None and (old["valid_from"] or _PAST) < new["valid_from"]
             if not end_previous or not (corrects or (old["valid_to"] is None and begins_later)):
                 raise Conflict(_told(old, new))

@@ -168,14 +168,12 @@ def resolve_ended_budgets(connection: Connection, at: datetime) -> int:
 
 def resolve_budgets(connection: Connection, budget_ids: Sequence[int], at: datetime, by: str) -> int:
     """Resolve the incidents of these budgets, for a reason; returns how many. Nobody is told: spend that swings about
-    a threshold must not speak each time, and who changes a budget knows."""
+    a threshold must not speak each time, and who changes a budget knows. What is merely below its thresholds for now
+    (CALM) stays acknowledged or snoozed."""
+    live = IncidentRow.state == "open" if by == CALM else IncidentRow.state != "resolved"
     resolved = connection.execute(
         update(IncidentRow)
-        .where(
-            IncidentRow.state != "resolved",
-            IncidentRow.kind == "budget",
-            IncidentRow.budget_id.in_(list(budget_ids)),
-        )
+        .where(live, IncidentRow.kind == "budget", IncidentRow.budget_id.in_(list(budget_ids)))
         .values(state="resolved", resolved_at=at, resolved_by=by, snoozed_until=None)
     )
     return resolved.rowcount

@@ -55,6 +55,9 @@ def test_thresholds_are_crossed_when_they_are_reached_and_the_forecast_speaks_be
     assert calm.reached == ["50"]
     warned = budget_state(D(100), [50, 80, 100], D(80), D(120))
     assert warned.reached == ["50", "80", "forecast"]
+    assert budget_state(D(100), [80, 120], D(110), D(130)).reached == ["80"]
+    assert budget_state(D(100), [120], D(110)).reached == ["forecast"]
+    assert budget_state(D(100), [120], D(90)).reached == []
     over = budget_state(D(100), [100, 50, 80], D("100.5"), D(150))
     assert over.reached == ["50", "80", "100"]
     assert over.remaining == D("-0.5")

@@ -349,6 +349,9 @@ def test_langfuse_parts_keep_their_price() -> None:
     kept = {"input": 0, "output": 9, "input_modality_AUDIO": 5, "cached_modality_AUDIO": 7, "cached_modality_TEXT": 1}
     assert langfuse(kept).details == {"cache_read_audio": 7, "input_audio": 5}
     assert langfuse(kept).tokens.cache_read == 8
+    # Every modality that was read from the cache is listed: of the audio, nothing was.
+    spoken = {"input": 0, "output": 20, "input_modality_1": 200, "input_modality_4": 50, "cached_modality_1": 800}
+    assert langfuse(spoken).details == {"cache_read_audio": 0, "input_audio": 50}
 
 
 def test_a_langfuse_count_names_the_parts_that_it_was_summed_from() -> None:

@@ -50,6 +50,14 @@ def test_overlap_is_refused_and_succession_ends_the_open_price() -> None:
         with_rates(both, [own(valid_from="2026-02-01", price_per_m="3")], end_previous=True)
 
 
+def test_a_price_of_the_same_period_is_corrected_but_not_by_its_neighbour_in_a_file() -> None:
+    book = with_rates(EMPTY, [own(valid_from="2026-01-01")])
+    corrected = with_rates(book, [own(valid_from="2026-01-01", price_per_m="3")], end_previous=True)
+    assert corrected["price_per_m"].to_list() == [Decimal(3)]
+    with pytest.raises(Conflict, match="already has the price 3 from 2026-01-01"):
+        with_rates(EMPTY, [own(valid_from="2026-01-01", price_per_m=price) for price in "35"], end_previous=True)
+
+
 def test_the_same_rate_twice_is_once() -> None:
     book = with_rates(EMPTY, [own()])
     assert with_rates(book, [own(price_per_m="2.000")]).equals(book)

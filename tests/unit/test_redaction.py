@@ -109,6 +109,8 @@ def test_content_is_not_kept_whatever_holds_it(key: str, value: object) -> None:
         ("gen_ai.usage.input_tokens", 12, 12),
         ("gen_ai.agent.name", "Research Agent", "Research Agent"),
         ("gen_ai.agent.name", "高级市场研究分析师", "高级市场研究分析师"),
+        ("gen_ai.agent.name", "カスタマーサポートエージェント", "カスタマーサポートエージェント"),
+        ("gen_ai.agent.name", "เจ้าหน้าที่ฝ่ายบริการลูกค้า", "เจ้าหน้าที่ฝ่ายบริการลูกค้า"),
         ("team", "Data Platform", "Data Platform"),
         ("cost_center", "R&D Nordics", "R&D Nordics"),
         ("team", "支付团队", "支付团队"),
